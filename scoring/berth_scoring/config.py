@@ -1,0 +1,165 @@
+"""What the operator tells the scoring container: one JSON object in `BERTH_SCORING_CONFIG`."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+CONFIG_VARIABLE = "BERTH_SCORING_CONFIG"
+
+
+class ConfigError(ValueError):
+    """The configuration is not what this version of the scoring container understands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """One model: where its bytes come from, and what is known of them."""
+
+    name: str
+    version: str
+    uri: str
+    source: Path | None = None
+    """Where a Kubernetes volume already holds the content; none for https and file."""
+    sha256: str | None = None
+    format: str | None = None
+    credentials_dir: Path | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read one entry of `models`."""
+        values = _arguments(cls, data)
+        return cls(**_as_paths(values, "source", "credentials_dir"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeSource:
+    """The folder of the scoring script."""
+
+    uri: str
+    source: Path | None = None
+    sha256: str | None = None
+    credentials_dir: Path | None = None
+    scoring_script: str = "score.py"
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read `code`."""
+        values = _arguments(cls, data)
+        return cls(**_as_paths(values, "source", "credentials_dir"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """The limits of one replica; times are in milliseconds."""
+
+    timeout_milliseconds: int = 60_000
+    max_concurrent_per_replica: int = 1
+    max_queue_wait_milliseconds: int = 500
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read `requests`; every limit is a whole number above zero."""
+        values = _arguments(cls, data)
+        for name, value in values.items():
+            if type(value) is not int or value <= 0:
+                raise ConfigError(f"requests.{_camel(name)} must be a whole number above 0, not {value!r}")
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoringConfig:
+    """The whole configuration, the same for `berth-scoring fetch` and `berth-scoring serve`."""
+
+    name: str
+    namespace: str = "default"
+    target: str = "AKS"
+    models: tuple[ModelSource, ...] = ()
+    code: CodeSource | None = None
+    port: int = 5001
+    requests: RequestLimits = field(default_factory=RequestLimits)
+    keys_dir: Path | None = None
+    """A folder with the files `primaryKey` and `secondaryKey`; none leaves the routes open."""
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read the object; a key that is unknown here is an error, so that nothing is silently ignored."""
+        values = _as_paths(_arguments(cls, data), "keys_dir")
+        values["models"] = tuple(ModelSource.from_json(model) for model in values.get("models", ()))
+        if values.get("code") is not None:
+            values["code"] = CodeSource.from_json(values["code"])
+        values["requests"] = RequestLimits.from_json(values.get("requests", {}))
+        return cls(**values)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the object from `BERTH_SCORING_CONFIG`."""
+        text = environment.get(CONFIG_VARIABLE)
+        if text is None:
+            raise ConfigError(f"{CONFIG_VARIABLE} is not set: it holds the configuration as a JSON object")
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"{CONFIG_VARIABLE} is not JSON: {error}") from error
+        return cls.from_json(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the two containers of a pod find models, code and the termination log."""
+
+    root: Path = Path("/var/azureml-app")
+    termination_log: Path = Path("/dev/termination-log")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read `BERTH_APP_ROOT` and `BERTH_TERMINATION_LOG`, which tests and local runs set."""
+        return cls(
+            root=Path(environment.get("BERTH_APP_ROOT", "/var/azureml-app")),
+            termination_log=Path(environment.get("BERTH_TERMINATION_LOG", "/dev/termination-log")),
+        )
+
+    @property
+    def models(self) -> Path:
+        """The parent folder of all models."""
+        return self.root / "azureml-models"
+
+    @property
+    def code(self) -> Path:
+        """The folder of the scoring script."""
+        return self.root / "code"
+
+    def model(self, model: ModelSource) -> Path:
+        """Return the folder that holds the files of one model."""
+        return self.models / model.name / model.version
+
+    def model_dir(self, models: tuple[ModelSource, ...]) -> Path:
+        """Return `AZUREML_MODEL_DIR`: the folder of the only model, or the parent of several."""
+        return self.model(models[0]) if len(models) == 1 else self.models
+
+
+def _arguments(cls: type, data: object) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise ConfigError(f"{cls.__name__} must be a JSON object, not {data!r}")
+    known = {_camel(each.name): each for each in fields(cls)}
+    if unknown := sorted(set(data) - set(known)):
+        raise ConfigError(f"{cls.__name__} does not know {', '.join(unknown)}")
+    missing = [key for key, each in known.items() if _is_required(each) and data.get(key) is None]
+    if missing:
+        raise ConfigError(f"{cls.__name__} lacks {', '.join(missing)}")
+    return {known[key].name: value for key, value in data.items()}
+
+
+def _is_required(each: Field[Any]) -> bool:
+    return each.default is MISSING and each.default_factory is MISSING
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
+
+
+def _as_paths(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    paths = {name: Path(values[name]) for name in names if values.get(name) is not None}
+    return values | paths
