@@ -1,0 +1,31 @@
+"""Why a pass could not finish. Adapters raise these; `workers` decides what happens next."""
+
+
+class ReconcileError(Exception):
+    """The base of every failure that the workers know how to treat."""
+
+
+class Transient(ReconcileError):
+    """A failure that goes away by itself; `retry_after` is the server's wish in seconds."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class Terminal(ReconcileError):
+    """A failure that only a change of the spec or of the surroundings can mend."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+class Conflict(ReconcileError):
+    """Someone else wrote first: look again, tell no one."""
+
+
+class Gone(ReconcileError):
+    """The object does not exist (any more)."""

@@ -1,0 +1,18 @@
+"""What a pass that finished says about the next one."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing to do until something changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequeueAfter:
+    """Look again after so many seconds, even if nothing changes."""
+
+    seconds: float
+
+
+Result = Done | RequeueAfter
