@@ -1,0 +1,1 @@
+"""A real Kubernetes on one machine: its binaries, its control plane, its node."""
