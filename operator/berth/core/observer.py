@@ -17,4 +17,4 @@ class Observer:
         """Hear that a key will come again because its pass failed."""
 
     def reconciled(self, outcome: str, seconds: float) -> None:
-        """Hear of a pass's end: `success`, `requeue_after`, `requeue` or `error`, controller-runtime's words."""
+        """Hear how a pass ended: `success`, `requeue_after`, `requeue` or `error`."""

@@ -1,0 +1,176 @@
+"""A thin client of the Kubernetes API: a few verbs, plain dicts, typed errors, no retries."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from berth.core.errors import Conflict, Gone, ReconcileError, Terminal, Transient
+from berth.core.keys import Key
+from berth.kube.connection import Connection
+from berth.kube.resources import Resource
+
+Object = dict[str, Any]
+
+FIELD_MANAGER = "berth"
+
+_APPLY = {"Content-Type": "application/apply-patch+yaml"}
+_MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
+_JSON = {"Content-Type": "application/json"}
+_METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+_APPLY_PARAMS = {"fieldManager": FIELD_MANAGER, "force": "true"}
+_WRITE_PARAMS = {"fieldManager": FIELD_MANAGER}
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+
+
+class RequestObserver:
+    """Hears of each request and does nothing; telemetry overrides it."""
+
+    def requested(self, verb: str, resource: Resource, code: str, seconds: float) -> None:
+        """Hear of an answer, or of `code` "<error>" if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of a kind as they were at one resourceVersion."""
+
+    items: list[Object]
+    resource_version: str
+
+
+class Api:
+    """The verbs of the API server on one shared session."""
+
+    def __init__(self, connection: Connection, observer: RequestObserver | None = None) -> None:
+        self._host = connection.host
+        self._session = connection.session
+        self._observer = observer or RequestObserver()
+
+    async def get(self, resource: Resource, key: Key) -> Object:
+        """Read one object from etcd."""
+        return await self._request("GET", resource, resource.path(key))
+
+    async def list(
+        self, resource: Resource, namespace: str = "", *, labels: str = "", chunk: int = 500
+    ) -> Listing:
+        """Read all objects that a label selector matches, `chunk` at a time."""
+        return await self._list(resource, namespace, labels, chunk, {})
+
+    async def list_metadata(
+        self, resource: Resource, namespace: str = "", *, labels: str = "", chunk: int = 500
+    ) -> Listing:
+        """Read the metadata alone of all objects that a label selector matches."""
+        return await self._list(resource, namespace, labels, chunk, _METADATA_ONLY)
+
+    async def apply(self, resource: Resource, body: Object) -> Object:
+        """Create or change an object by server-side apply, taking over what others own of it."""
+        return await self._request(
+            "PATCH", resource, resource.path(_key(body)), body, params=_APPLY_PARAMS, headers=_APPLY
+        )
+
+    async def apply_status(self, resource: Resource, body: Object) -> Object:
+        """Set an existing object's status by server-side apply."""
+        path = f"{resource.path(_key(body))}/status"
+        return await self._request("PATCH", resource, path, body, params=_APPLY_PARAMS, headers=_APPLY)
+
+    async def merge_patch(self, resource: Resource, key: Key, patch: Object) -> Object:
+        """Change the given fields; with a resourceVersion in the patch only if no one else did."""
+        return await self._request(
+            "PATCH", resource, resource.path(key), patch, params=_WRITE_PARAMS, headers=_MERGE_PATCH
+        )
+
+    async def create(self, resource: Resource, body: Object) -> Object:
+        """Create an object; Conflict if it exists."""
+        path = resource.collection(_key(body).namespace)
+        return await self._request("POST", resource, path, body, params=_WRITE_PARAMS, headers=_JSON)
+
+    async def replace(self, resource: Resource, body: Object) -> Object:
+        """Write the whole object; Conflict if its resourceVersion is not the newest."""
+        return await self._request(
+            "PUT", resource, resource.path(_key(body)), body, params=_WRITE_PARAMS, headers=_JSON
+        )
+
+    async def delete(
+        self, resource: Resource, key: Key, *, uid: str, propagation: str = "Background"
+    ) -> None:
+        """Delete the object that has this uid; Conflict if another one has its name now."""
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": propagation}
+        await self._request("DELETE", resource, resource.path(key), body, headers=_JSON)
+
+    async def _list(
+        self, resource: Resource, namespace: str, labels: str, chunk: int, headers: Mapping[str, str]
+    ) -> Listing:
+        items: list[Object] = []
+        params = {"limit": str(chunk)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            page = await self._request(
+                "GET", resource, resource.collection(namespace), params=params, headers=headers
+            )
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return Listing(items, page["metadata"]["resourceVersion"])
+            params["continue"] = token
+
+    async def _request(
+        self,
+        verb: str,
+        resource: Resource,
+        path: str,
+        body: Object | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Object:
+        began = time.monotonic()
+        code = "<error>"
+        try:
+            async with self._session.request(
+                verb,
+                self._host + path,
+                params=params,
+                headers=headers,
+                data=None if body is None else orjson.dumps(body),
+                timeout=_TIMEOUT,
+            ) as response:
+                code = str(response.status)
+                payload = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Transient(f"The API server did not answer: {str(error) or 'timeout'}") from error
+        finally:
+            self._observer.requested(verb, resource, code, time.monotonic() - began)
+        if response.status >= 400:  # noqa: PLR2004
+            raise failure(response.status, payload, response.headers)
+        answer: Object = orjson.loads(payload)
+        return answer
+
+
+def failure(code: int, payload: bytes, headers: Mapping[str, str]) -> ReconcileError:
+    """Translate an answer that is not a success."""
+    reason, message = _status(payload, code)
+    match code:
+        case 409:
+            return Conflict(message)
+        case 404:
+            return Gone(message)
+        case 400 | 403 | 405 | 413 | 415 | 422:
+            return Terminal(reason, message)
+        case _:
+            after = headers.get("Retry-After", "")
+            return Transient(message, float(after) if after.isdigit() else None)
+
+
+def _status(payload: bytes, code: int) -> tuple[str, str]:
+    try:
+        status = orjson.loads(payload)
+        return status.get("reason") or f"Http{code}", status["message"]
+    except (orjson.JSONDecodeError, AttributeError, KeyError):
+        return f"Http{code}", payload[:200].decode(errors="replace") or f"HTTP {code}"
+
+
+def _key(body: Object) -> Key:
+    metadata = body["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
