@@ -1,6 +1,6 @@
 """Train a classifier on the iris data; save it for score.py (joblib) and by its format alone (ONNX).
 
-    uv run --group examples python examples/iris/train.py examples/iris/out
+uv run --group examples python examples/iris/train.py examples/iris/out
 """
 
 import sys

@@ -1,0 +1,144 @@
+"""A real API server accepts all that the chart renders, and its roles allow what the operator does."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from berth_sandbox.cluster.control_plane import ControlPlane
+from berth_sandbox.errors import SandboxError
+
+Kubectl = Callable[..., str]
+Render = Callable[..., Any]
+
+ACCOUNT = "system:serviceaccount:berth-system:berth"
+FULL = (
+    "networkPolicy.enabled=true",
+    "priorityClassName=system-cluster-critical",
+    "podAnnotations.team=ml",
+    "imagePullSecrets[0].name=registry",
+)
+
+
+@pytest.fixture(scope="module")
+def namespaces(kubectl: Kubectl) -> None:
+    for name in ("berth-system", "team-a", "team-b"):
+        kubectl("create", "namespace", name)
+    kubectl("label", "namespace", "berth-system", "pod-security.kubernetes.io/enforce=restricted")
+
+
+@pytest.fixture
+def installed(control_plane: ControlPlane, helm: Callable[..., Any], chart: Path, namespaces: None) -> Any:
+    """Install the chart with the given `--set` assignments until the test ends."""
+    reach = ("--kubeconfig", control_plane.kubeconfig, "--namespace", "berth-system")
+
+    def install(*assignments: str) -> str:
+        settings = [word for each in assignments for word in ("--set", each)]
+        done = helm("upgrade", "--install", "berth", chart, *reach, *settings)
+        assert done.returncode == 0, done.stderr
+        assert isinstance(done.stdout, str)
+        return done.stdout
+
+    yield install
+    helm("uninstall", "berth", *reach)
+
+
+@pytest.mark.parametrize(
+    "assignments", [(), ("watchNamespaces={team-a,team-b}",), ("replicaCount=1", "crds.keep=false"), FULL]
+)
+def test_server_side_dry_run_accepts_every_object(
+    kubectl: Kubectl, render: Render, namespaces: None, assignments: tuple[str, ...]
+) -> None:
+    manifests = render(*assignments)
+    printed = kubectl(
+        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifests.text
+    )
+    assert len(printed.splitlines()) == len(manifests.objects)
+
+
+def test_the_pod_is_admitted_where_the_restricted_standard_is_enforced(
+    kubectl: Kubectl, render: Render, namespaces: None
+) -> None:
+    template = render().one("Deployment")["spec"]["template"]
+    metadata = {**template["metadata"], "name": "operator", "namespace": "berth-system"}
+    spec = {**template["spec"], "serviceAccountName": "default"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    kubectl("create", "serviceaccount", "default", "--namespace=berth-system")
+    assert "created" in kubectl("create", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(pod))
+
+
+def test_notes_name_the_next_step(installed: Any) -> None:
+    notes = installed("watchNamespaces={team-a}").partition("NOTES:")[2]
+    assert "kubectl explain mdep.spec" in notes
+    assert "namespace: team-a" in notes
+
+
+def test_an_uninstall_leaves_the_resource_and_all_that_users_made_of_it(
+    installed: Any, kubectl: Kubectl, helm: Callable[..., Any], control_plane: ControlPlane
+) -> None:
+    installed()
+    helm("uninstall", "berth", "--kubeconfig", control_plane.kubeconfig, "--namespace", "berth-system")
+    assert "modeldeployments.berth.dev" in kubectl("get", "crd", "--output=name")
+
+
+def test_an_upgrade_brings_a_changed_resource(installed: Any, kubectl: Kubectl) -> None:
+    installed()
+    kubectl(
+        "patch", "crd", "modeldeployments.berth.dev", "--type=merge", "--patch",
+        '{"spec": {"names": {"categories": ["old"]}}}',
+    )  # fmt: skip
+    installed("operator.workers=8", "crds.keep=false")
+    names = yaml.safe_load(kubectl("get", "crd", "modeldeployments.berth.dev", "--output=yaml"))["spec"][
+        "names"
+    ]
+    assert names["categories"] == ["ml"]
+
+
+CLUSTER_WIDE: tuple[str, ...] = ()
+NAMESPACED = ("watchNamespaces={team-a,team-b}",)
+
+MAY = [
+    "watch modeldeployments.berth.dev -n team-a",
+    "patch modeldeployments.berth.dev --subresource=status -n team-a",
+    "create deployments.apps -n team-a",
+    "patch secrets -n team-b",
+    "create events.events.k8s.io -n team-a",
+    "patch leases.coordination.k8s.io/berth-leader -n berth-system",
+]
+MAY_WHERE_ALL_IS_SERVED = [
+    "create deployments.apps -n kube-system",
+    "get secrets -n kube-system",
+    "watch modeldeployments.berth.dev -n kube-system",
+]
+MAY_NOT = [
+    "patch modeldeployments.berth.dev -n team-a",
+    "get configmaps -n team-a",
+    "create pods -n team-a",
+    "patch leases.coordination.k8s.io/other -n berth-system",
+    "create leases.coordination.k8s.io -n team-a",
+    "create clusterroles.rbac.authorization.k8s.io",
+]
+
+
+@pytest.mark.parametrize(
+    ("assignments", "allowed"),
+    [(CLUSTER_WIDE, [*MAY, *MAY_WHERE_ALL_IS_SERVED]), (NAMESPACED, MAY)],
+    ids=["cluster-wide", "namespaced"],
+)
+def test_the_account_may_do_its_work_and_no_more(
+    installed: Any, kubectl: Kubectl, assignments: tuple[str, ...], allowed: list[str]
+) -> None:
+    installed(*assignments)
+    questions = [*MAY, *MAY_WHERE_ALL_IS_SERVED, *MAY_NOT]
+    assert [each for each in questions if may(kubectl, each)] == allowed
+
+
+def may(kubectl: Kubectl, question: str) -> bool:
+    # Without --quiet kubectl warns of unknown resources and still answers; a typo must not pass as "no".
+    assert question.split()[1].split("/", maxsplit=1)[0] in kubectl("api-resources", "--output=name").split()
+    try:
+        return "yes" in kubectl("auth", "can-i", f"--as={ACCOUNT}", *question.split())
+    except SandboxError:
+        return False
