@@ -1,0 +1,118 @@
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from berth.api.base import ApiModel
+
+
+class ConditionStatus(StrEnum):
+    """Whether a condition holds."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class ConditionType(StrEnum):
+    """What a condition is about."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    MODEL_AVAILABLE = "ModelAvailable"
+    ENDPOINT_READY = "EndpointReady"
+
+
+ABNORMAL_TRUE = frozenset({ConditionType.RECONCILING, ConditionType.STALLED})
+
+
+class Reason(StrEnum):
+    """Why a condition has its status."""
+
+    # all is well
+    READY = "Ready"
+    MODEL_FETCHED = "ModelFetched"
+    MODEL_SERVED = "ModelServed"
+    ENDPOINT_READY = "EndpointReady"
+    SUSPENDED = "Suspended"
+    # under way
+    PROGRESSING = "Progressing"
+    PROGRESSING_WITH_RETRY = "ProgressingWithRetry"
+    ROLLING_OUT = "RollingOut"
+    FETCHING_MODEL = "FetchingModel"
+    STARTING = "Starting"
+    WAITING_FOR_ADDRESS = "WaitingForAddress"
+    VALIDATING = "Validating"
+    TERMINATING = "Terminating"
+    # the model or its code
+    MODEL_FETCH_FAILED = "ModelFetchFailed"
+    MODEL_DIGEST_MISMATCH = "ModelDigestMismatch"
+    MODEL_ARCHIVE_UNSAFE = "ModelArchiveUnsafe"
+    MODEL_LOAD_FAILED = "ModelLoadFailed"
+    CODE_FETCH_FAILED = "CodeFetchFailed"
+    SCRIPT_INIT_FAILED = "ScriptInitFailed"
+    VALIDATION_FAILED = "ValidationFailed"
+    # the pods
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_CONFIG_FAILED = "ContainerConfigFailed"
+    CRASH_LOOP = "CrashLoop"
+    OUT_OF_MEMORY = "OutOfMemory"
+    UNSCHEDULABLE = "Unschedulable"
+    VOLUME_FAILED = "VolumeFailed"
+    NOT_READY = "NotReady"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    # the target and the API server
+    TARGET_NOT_AVAILABLE = "TargetNotAvailable"
+    INVALID_SPEC = "InvalidSpec"
+    REJECTED = "Rejected"
+    CONFLICT = "Conflict"
+    API_UNAVAILABLE = "ApiUnavailable"
+    INTERNAL_ERROR = "InternalError"
+
+
+class Condition(ApiModel):
+    """One observation, as in meta/v1."""
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=316)]
+    """What the condition is about."""
+    status: ConditionStatus
+    """Whether it holds."""
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """Generation of the resource that was looked at."""
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When the status last changed."""
+    reason: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
+    ]
+    """Why, in one word."""
+    message: Annotated[str, StringConstraints(max_length=32768)]
+    """Why, in a sentence."""
+
+
+def merge(old: Iterable[Condition], new: Iterable[Condition], now: str) -> tuple[Condition, ...]:
+    """Give the new conditions in a stable order; those whose status changed get `now` as transition time.
+
+    Reconciling and Stalled are left out unless they are true, as kstatus asks.
+    """
+    before = {condition.type: condition for condition in old}
+    kept = (c for c in new if c.type not in ABNORMAL_TRUE or c.status is ConditionStatus.TRUE)
+    return tuple(_since(before.get(c.type), c, now) for c in sorted(kept, key=_order))
+
+
+def _since(old: Condition | None, new: Condition, now: str) -> Condition:
+    unchanged = old is not None and old.status is new.status
+    return new.model_copy(
+        update={"last_transition_time": old.last_transition_time if unchanged and old else now}
+    )
+
+
+def _order(condition: Condition) -> tuple[int, str]:
+    known = list(ConditionType)
+    return (
+        known.index(ConditionType(condition.type)) if condition.type in known else len(known),
+        condition.type,
+    )

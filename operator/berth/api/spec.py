@@ -1,0 +1,103 @@
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from berth.api.aci import AciTarget
+from berth.api.aks import AksTarget
+from berth.api.base import ApiModel, ListMap, Rule
+from berth.api.common import EnvVar, ObjectRef, Target
+from berth.api.fpga import FpgaTarget
+from berth.api.iot_edge import IotEdgeTarget
+from berth.api.serving import (
+    Auth,
+    AuthMode,
+    DataCollection,
+    DeletionPolicy,
+    Probes,
+    Requests,
+    Resources,
+    Scaling,
+    Tls,
+    Validation,
+)
+from berth.api.source import Code, ModelSource
+
+_KEY_BY_DEFAULT = frozenset({Target.AKS})
+
+
+class ModelDeploymentSpec(ApiModel):
+    """What shall be served, where and how."""
+
+    target: Annotated[
+        Target, Rule("self == oldSelf", "target cannot be changed: create another ModelDeployment")
+    ]
+    """Kind of place that serves the model; cannot be changed."""
+    compute_target_ref: ObjectRef | None = None
+    """ComputeTarget that holds the connection and defaults of the place."""
+    model: ModelSource | None = None
+    """The model. For several use `models`."""
+    models: (
+        Annotated[tuple[ModelSource, ...], Field(min_length=1, max_length=1000), ListMap("name")] | None
+    ) = None
+    """Several models behind one endpoint, told apart by their names."""
+    code: Code | None = None
+    """A scoring script with the Azure ML contract."""
+    image: (
+        Annotated[
+            str,
+            StringConstraints(
+                min_length=1,
+                max_length=512,
+                pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*(@sha256:[0-9a-f]{64})?$",
+            ),
+        ]
+        | None
+    ) = None
+    """Own image instead of Berth's scoring image: listens on port 5001, answers `/livez` and `/readyz`."""
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=256), ListMap("name")] | None = None
+    """Environment variables of the scoring container."""
+    resources: Resources = Resources()
+    """Compute resources of each replica."""
+    scaling: Scaling = Scaling()
+    """A fixed number of replicas, or bounds between which the load decides."""
+    requests: Requests = Requests()
+    """Limits on the requests that one replica takes."""
+    probes: Probes = Probes()
+    """How the health of a replica is judged."""
+    auth: Auth | None = None
+    """How callers prove that they may score. Default: `Key` on AKS, else `None`; see `status.auth.mode`."""
+    tls: Tls | None = None
+    """A certificate for the endpoint."""
+    data_collection: DataCollection | None = None
+    """Keeps inputs and predictions for monitoring and retraining."""
+    validation: Validation | None = None
+    """A golden request that must pass before the deployment is Ready."""
+    suspend: bool = False
+    """Stop acting on changes; what is there stays."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    """What becomes of the served model when the resource is deleted."""
+    aks: AksTarget | None = None
+    """Settings of the target `AKS`."""
+    aci: AciTarget | None = None
+    """Settings of the target `ACI`."""
+    iot_edge: IotEdgeTarget | None = None
+    """Settings of the target `IoTEdge`."""
+    fpga: FpgaTarget | None = None
+    """Settings of the target `FPGA`."""
+
+    @property
+    def all_models(self) -> tuple[ModelSource, ...]:
+        """The models, whether given by `model` or by `models`."""
+        return (self.model,) if self.model else self.models or ()
+
+    @property
+    def auth_mode(self) -> AuthMode:
+        """The mode in effect: the one asked for, else the default of the target."""
+        if self.auth:
+            return self.auth.mode
+        return AuthMode.KEY if self.target in _KEY_BY_DEFAULT else AuthMode.NONE
+
+    @property
+    def aks_settings(self) -> AksTarget:
+        """The settings of the target `AKS` in effect."""
+        return self.aks or AksTarget()

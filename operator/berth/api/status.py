@@ -1,0 +1,71 @@
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from berth.api.aks import ServiceType
+from berth.api.base import ApiModel, ListMap
+from berth.api.conditions import Condition
+from berth.api.serving import AuthMode
+
+Text = Annotated[str, StringConstraints(max_length=1024)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class ModelStatus(ApiModel):
+    """The model that is served."""
+
+    name: Text | None = None
+    """Name of the model, or the number of models where there are several."""
+    version: Text | None = None
+    """Version of the model."""
+    digest: Text | None = None
+    """Digest of the content that was fetched, such as `sha256:...`."""
+
+
+class AuthStatus(ApiModel):
+    """How callers prove that they may score."""
+
+    mode: AuthMode
+    """The mode in effect: `spec.auth.mode`, or the default of the target."""
+    secret_name: Text | None = None
+    """Secret with the data keys `primaryKey` and `secondaryKey`."""
+
+
+class AksStatus(ApiModel):
+    """What was made in the cluster."""
+
+    expose_type: ServiceType
+    """Type of the Service in effect."""
+    service_name: Text
+    """Name of the Service."""
+
+
+class ModelDeploymentStatus(ApiModel):
+    """What was observed."""
+
+    observed_generation: Annotated[int, Field(ge=-1)] | None = None
+    """Generation of the resource that the status speaks of; -1 before the first look."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=32), ListMap("type")] | None = None
+    """`Ready` always; `Reconciling` and `Stalled` only when true; others tell the steps."""
+    scoring_uri: Text | None = None
+    """Address that scoring requests are posted to."""
+    swagger_uri: Text | None = None
+    """Address of the OpenAPI description of the endpoint."""
+    grpc_endpoint: Text | None = None
+    """Host and port of the gRPC endpoint."""
+    replicas: Count | None = None
+    """Replicas there are."""
+    ready_replicas: Count | None = None
+    """Replicas that answer requests."""
+    selector: Text | None = None
+    """Label selector of the pods, for autoscalers."""
+    model: ModelStatus | None = None
+    """The model that is served."""
+    auth: AuthStatus | None = None
+    """How callers prove that they may score."""
+    deploy_duration_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Seconds from the change of the spec to Ready, for the current generation."""
+    last_handled_reconcile_at: Text | None = None
+    """The value of the annotation `reconcile.berth.dev/requestedAt` that was last acted on."""
+    aks: AksStatus | None = None
+    """What was made in the cluster."""
