@@ -1,0 +1,70 @@
+"""A real API server accepts every file in examples/."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+Kubectl = Callable[..., str]
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+MANIFESTS = sorted(path.name for path in EXAMPLES.glob("*.yaml") if path.name != "kustomization.yaml")
+APPLY = ("apply", "--server-side", "--dry-run=server", "--validate=strict")
+
+
+@pytest.fixture(scope="module")
+def served(kubectl: Kubectl) -> None:
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "crds")
+    kubectl("wait", "--for=condition=Established", "crd/modeldeployments.berth.dev", "--timeout=30s")
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_an_example_is_accepted(kubectl: Kubectl, served: None, name: str) -> None:
+    printed = kubectl(*APPLY, "-f", EXAMPLES / name)
+    assert "modeldeployment.berth.dev/" in printed
+
+
+def test_there_is_an_example_for_each_target() -> None:
+    objects = [each for name in MANIFESTS for each in yaml.safe_load_all((EXAMPLES / name).read_text())]
+    targets = {each["spec"]["target"] for each in objects if each["kind"] == "ModelDeployment"}
+    assert targets == {"AKS", "ACI", "IoTEdge", "FPGA"}
+
+
+def test_names_do_not_collide_where_all_are_applied() -> None:
+    objects = [each for name in MANIFESTS for each in yaml.safe_load_all((EXAMPLES / name).read_text())]
+    names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    assert len(names) == len(set(names))
+
+
+def test_the_readme_lists_every_example() -> None:
+    readme = (EXAMPLES / "README.md").read_text()
+    assert [name for name in MANIFESTS if f"({name})" not in readme] == []
+
+
+def test_the_kustomization_brings_the_models_that_the_manifests_name(
+    kubectl: Kubectl, served: None, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(EXAMPLES, tmp_path / "examples")
+    subprocess.run([sys.executable, copy / "iris" / "train.py", copy / "iris" / "out"], check=True)
+    printed = kubectl(*APPLY, "--output=yaml", "-k", copy)
+    objects = yaml.safe_load(printed)["items"]
+    keys = {
+        each["metadata"]["name"]: {*each.get("data", {}), *each.get("binaryData", {})}
+        for each in objects
+        if each["kind"] == "ConfigMap"
+    }
+    sources = [
+        source["uri"].removeprefix("configmap://").split("/")
+        for each in objects
+        if each["kind"] == "ModelDeployment"
+        for source in (each["spec"]["model"], each["spec"].get("code"))
+        if source
+    ]
+    assert len(sources) == 3
+    for name, *key in sources:
+        assert set(key) <= keys[name]
