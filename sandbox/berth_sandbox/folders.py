@@ -8,5 +8,5 @@ REPOSITORY = PINS.parents[1]
 
 
 def cache() -> Path:
-    """The folder of built binaries, images and running clusters: `$XDG_CACHE_HOME/berth`."""
+    """Return the folder of built binaries, images and running clusters: `$XDG_CACHE_HOME/berth`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "berth"

@@ -12,7 +12,7 @@ QUOTED_LINES = 12
 
 
 def last_lines(text: str, count: int = QUOTED_LINES) -> str:
-    """The end of a log, indented to be quoted below a sentence."""
+    """Return the end of a log, indented to be quoted below a sentence."""
     lines = [line for line in text.splitlines() if line.strip()]
     return "\n".join(f"    {line[:300]}" for line in lines[-count:])
 
@@ -91,5 +91,5 @@ def start_daemon(name: str, command: Sequence[str | Path], logs: Path) -> Daemon
 
 
 def dying_with_parent(command: Sequence[str | Path]) -> list[str]:
-    """The command that the kernel ends when the calling thread ends, even when that is killed."""
+    """Return the command that the kernel ends when the calling thread ends, even when that is killed."""
     return ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)]

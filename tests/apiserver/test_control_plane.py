@@ -47,13 +47,12 @@ with control_plane() as running:
 
 @pytest.fixture
 def owner(tmp_path: Path) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", KILLED],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    return process
 
 
 def test_nothing_survives_the_kill_of_its_owner(owner: "subprocess.Popen[str]", tmp_path: Path) -> None:

@@ -28,11 +28,11 @@ class Module:
 
     @property
     def pins(self) -> Path:
-        """The folder with go.mod and go.sum."""
+        """Return the folder with go.mod and go.sum."""
         return folders.PINS / self.name
 
     def key(self, go_version: str) -> str:
-        """A name that changes with anything that changes the programs."""
+        """Return a name that changes with anything that changes the programs."""
         digest = hashlib.sha256()
         for part in (self._read("go.mod"), self._read("go.sum"), go_version, self.linker_flags):
             digest.update(part.encode() + b"\0")
@@ -53,7 +53,7 @@ METRICS_SERVER = Module("metrics-server")
 
 
 def built(module: Module) -> Path:
-    """The folder of the module's programs, built now unless they are there already."""
+    """Return the folder of the module's programs, built now unless they are there already."""
     toolchain = find_toolchain()
     target = folders.cache() / "bin" / module.key(toolchain.version)
     if target.is_dir():

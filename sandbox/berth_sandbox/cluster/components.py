@@ -8,6 +8,8 @@ from berth_sandbox.cluster.certificates import Authority, KeyPair, service_accou
 from berth_sandbox.cluster.kubeconfig import Identity, write_kubeconfig
 
 ADMIN = "berth-admin"
+CONTROLLER_MANAGER = "system:kube-controller-manager"
+MASTERS = "system:masters"
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
 FRONT_PROXY = "front-proxy-client"
 AUDIT_POLICY = """\
@@ -31,7 +33,7 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The URL of the API server."""
+        """Return the URL of the API server."""
         return f"https://{self.host}:{self.api_port}"
 
 
@@ -40,8 +42,8 @@ class Credentials:
     """The keys, certificates and tokens of one cluster, in one folder."""
 
     folder: Path
-    authority: Path
-    front_authority: Path
+    authority: Authority
+    front_authority: Authority
     server: KeyPair
     kubelet_client: KeyPair
     front_proxy: KeyPair
@@ -52,7 +54,7 @@ class Credentials:
         """Write the kubeconfig of one of the identities."""
         path = self.folder / f"{user.replace(':', '-')}.kubeconfig"
         return write_kubeconfig(
-            path, server=address.url, authority=self.authority, identity=self.identities[user]
+            path, server=address.url, authority=self.authority.certificate, identity=self.identities[user]
         )
 
 
@@ -63,10 +65,10 @@ def issue_credentials(folder: Path, address: Address, identities: Sequence[Ident
     hosts = ["localhost", "kubernetes.default.svc", "127.0.0.1", address.host, address.service_ip]
     credentials = Credentials(
         folder=folder,
-        authority=authority.certificate,
-        front_authority=front_authority.certificate,
+        authority=authority,
+        front_authority=front_authority,
         server=authority.server("kube-apiserver", hosts),
-        kubelet_client=authority.client(KUBELET_CLIENT),
+        kubelet_client=authority.client(KUBELET_CLIENT, MASTERS),
         front_proxy=front_authority.client(FRONT_PROXY),
         service_accounts=service_account_key(folder),
         identities={identity.user: identity for identity in identities},
@@ -77,7 +79,7 @@ def issue_credentials(folder: Path, address: Address, identities: Sequence[Ident
 
 
 def etcd(binaries: Path, data: Path, address: Address) -> list[str]:
-    """etcd for data that may be lost."""
+    """Return the command line of etcd, for data that may be lost."""
     client = f"http://{address.host}:{address.etcd_port}"
     peer = f"http://{address.host}:{address.etcd_peer_port}"
     return [
@@ -95,7 +97,7 @@ def etcd(binaries: Path, data: Path, address: Address) -> list[str]:
 
 
 def apiserver(binaries: Path, credentials: Credentials, address: Address, audit_log: Path) -> list[str]:
-    """The API server, with RBAC, tokens, the aggregation layer and an audit log."""
+    """Return the command line of the API server: RBAC, tokens, aggregation and an audit log."""
     own = credentials
     return [
         f"{binaries}/kube-apiserver",
@@ -106,19 +108,19 @@ def apiserver(binaries: Path, credentials: Credentials, address: Address, audit_
         f"--service-cluster-ip-range={address.service_range}",
         "--authorization-mode=Node,RBAC",
         f"--token-auth-file={own.folder}/tokens.csv",
-        f"--client-ca-file={own.authority}",
+        f"--client-ca-file={own.authority.certificate}",
         f"--tls-cert-file={own.server.certificate}",
         f"--tls-private-key-file={own.server.key}",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={own.service_accounts}",
         f"--service-account-signing-key-file={own.service_accounts}",
-        f"--kubelet-certificate-authority={own.authority}",
+        f"--kubelet-certificate-authority={own.authority.certificate}",
         f"--kubelet-client-certificate={own.kubelet_client.certificate}",
         f"--kubelet-client-key={own.kubelet_client.key}",
         "--kubelet-preferred-address-types=InternalIP",
         f"--proxy-client-cert-file={own.front_proxy.certificate}",
         f"--proxy-client-key-file={own.front_proxy.key}",
-        f"--requestheader-client-ca-file={own.front_authority}",
+        f"--requestheader-client-ca-file={own.front_authority.certificate}",
         f"--requestheader-allowed-names={FRONT_PROXY}",
         "--requestheader-username-headers=X-Remote-User",
         "--requestheader-group-headers=X-Remote-Group",
@@ -132,13 +134,15 @@ def apiserver(binaries: Path, credentials: Credentials, address: Address, audit_
 
 
 def controller_manager(binaries: Path, credentials: Credentials, kubeconfig: Path) -> list[str]:
-    """The controllers: garbage collection, Deployments, autoscaling, ..."""
+    """Return the command line of the controllers: garbage collection, Deployments, autoscaling, ..."""
     return [
         f"{binaries}/kube-controller-manager",
         f"--kubeconfig={kubeconfig}",
         f"--service-account-private-key-file={credentials.service_accounts}",
-        f"--root-ca-file={credentials.authority}",
+        f"--root-ca-file={credentials.authority.certificate}",
         "--use-service-account-credentials=true",
         "--leader-elect=false",
         "--secure-port=0",
+        # The default is a folder in /usr of the host.
+        f"--flex-volume-plugin-dir={credentials.folder}",
     ]

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from berth_sandbox.cluster import binaries, components
-from berth_sandbox.cluster.components import ADMIN, Address, Credentials
+from berth_sandbox.cluster.components import ADMIN, CONTROLLER_MANAGER, MASTERS, Address, Credentials
 from berth_sandbox.cluster.kubeconfig import Identity
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.runner import Daemon, Runner, dying_with_parent, start_daemon
 
-CONTROLLER_MANAGER = "system:kube-controller-manager"
 START_SECONDS = 60
 
 
@@ -42,7 +41,7 @@ class ControlPlane:
         )
 
     def audit_events(self, user_agent: str = "") -> list[dict[str, Any]]:
-        """The finished requests of the clients whose user agent starts so, oldest first."""
+        """Return the finished requests of the clients whose user agent starts so, oldest first."""
         lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else []
         events = [json.loads(line) for line in lines]
         return [event for event in events if event.get("userAgent", "").startswith(user_agent)]
@@ -55,12 +54,12 @@ def control_plane(*, controllers: bool = False) -> Iterator[ControlPlane]:
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="berth-control-plane-")))
         address = _loopback_address()
-        identities = [Identity(ADMIN, ("system:masters",)), Identity(CONTROLLER_MANAGER)]
+        identities = [Identity(ADMIN, (MASTERS,)), Identity(CONTROLLER_MANAGER)]
         credentials = components.issue_credentials(folder / "pki", address, identities)
         running = ControlPlane(
             url=address.url,
             token=credentials.identities[ADMIN].token,
-            authority=credentials.authority,
+            authority=credentials.authority.certificate,
             kubeconfig=credentials.kubeconfig(ADMIN, address),
             audit_log=folder / "audit.jsonl",
             binaries=programs,

@@ -17,7 +17,7 @@ class Identity:
     token: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     def token_line(self) -> str:
-        """The user's line in the API server's token file."""
+        """Return the user's line in the API server's token file."""
         groups = ",".join(self.groups)
         return f'{self.token},{self.user},{self.user},"{groups}"\n'
 
@@ -42,3 +42,9 @@ def write_kubeconfig(
 
 def _embedded(authority: Path) -> dict[str, str]:
     return {"certificate-authority-data": b64encode(authority.read_bytes()).decode()}
+
+
+def read_token(path: Path) -> str:
+    """Return the token of the first user of a kubeconfig."""
+    token: str = yaml.safe_load(path.read_text())["users"][0]["user"]["token"]
+    return token

@@ -45,7 +45,7 @@ class Toolchain:
 
 
 def find_toolchain() -> Toolchain:
-    """The Go of this machine if it is new enough, else Go from PyPI."""
+    """Return the Go of this machine if it is new enough, else Go from PyPI."""
     own = shutil.which("go")
     if own and (toolchain := _recent(Path(own))):
         return toolchain

@@ -1,0 +1,105 @@
+"""A machine inside the machine: namespaces of its own for processes, mounts and network.
+
+Whatever runs in it ends with its first process, and its mounts, interfaces and iptables rules
+vanish with it, however that process ends.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from berth_sandbox.errors import SandboxError
+from berth_sandbox.runner import Runner, dying_with_parent, start_daemon
+
+INIT = "catatonit"
+OWN_FOLDERS = ("run", "var/lib", "var/log")
+CREATE = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--", INIT, "-P")
+PATIENCE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A running machine, known by its first process; `born` tells it from a later one of that id."""
+
+    pid: int
+    born: int
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the machine still runs."""
+        return _born(self.pid) == self.born
+
+    def enter(self, *namespaces: str) -> tuple[str, ...]:
+        """Return the command prefix that runs a program inside, or in some of its namespaces only."""
+        chosen = namespaces or ("pid", "mount", "net")
+        return ("nsenter", f"--target={self.pid}", *(f"--{each}" for each in chosen), "--")
+
+    @property
+    def runner(self) -> Runner:
+        """Return a runner for programs inside."""
+        return Runner(prefix=self.enter())
+
+    def stop(self) -> None:
+        """End the machine and everything in it; return when nothing of it is left."""
+        if not self.alive:
+            return
+        os.kill(self.pid, signal.SIGKILL)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while self.alive:
+            if time.monotonic() > end:
+                raise SandboxError(f"Process {self.pid} does not end: see `cat /proc/{self.pid}/stack`.")
+            time.sleep(0.02)
+
+
+Start = Callable[[Path], Machine]
+
+
+def start(folder: Path) -> Machine:
+    """Start a machine whose /run, /var/lib and /var/log are in `folder`; it outlives the caller."""
+    return _prepare(folder, list(CREATE))
+
+
+def start_bound(folder: Path) -> Machine:
+    """Start a machine as `start` does, that ends with the calling process."""
+    return _prepare(folder, dying_with_parent(CREATE))
+
+
+def _prepare(folder: Path, command: list[str]) -> Machine:
+    creator = start_daemon("machine", command, folder / "logs")
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (pid := _init_of(creator.process.pid)):
+        creator.ensure_running()
+        if time.monotonic() > end:
+            raise SandboxError(f"The machine did not start; its log is {creator.log}.")
+        time.sleep(0.02)
+    machine = Machine(pid, _born(pid) or 0)
+    for own in OWN_FOLDERS:
+        (folder / own).mkdir(parents=True, exist_ok=True)
+        machine.runner.run("mount", "--bind", folder / own, f"/{own}")
+    # Pods may ask for mounts that propagate; this group of mounts is the machine's own.
+    machine.runner.run("mount", "--make-rshared", "/")
+    return machine
+
+
+def _init_of(creator: int) -> int | None:
+    children = _read(Path(f"/proc/{creator}/task/{creator}/children")).split()
+    for child in map(int, children):
+        if _read(Path(f"/proc/{child}/comm")).strip() == INIT:
+            return child
+    return None
+
+
+def _born(pid: int) -> int | None:
+    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    is_zombie = not fields or fields[0] == "Z"
+    return None if is_zombie else int(fields[19])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
