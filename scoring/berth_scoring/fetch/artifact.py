@@ -73,9 +73,9 @@ class Fetcher:
             case "https":
                 return self._downloaded(artifact, download)
             case "configmap":
-                return _mounted(artifact, _copy)
+                return _at_hand(_key_of(_volume(artifact), artifact.uri), artifact.uri, _copy)
             case "pvc":
-                return _mounted(artifact, _link)
+                return _at_hand(_volume(artifact), artifact.uri, _link)
             case "file":
                 return _at_hand(Path(path_of(artifact.uri)), artifact.uri, _link)
         raise FetchError(f"{shown(artifact.uri)}: this scheme cannot be fetched yet")
@@ -98,12 +98,15 @@ class Fetcher:
             content.put(content.path, target / content.name)
 
 
-def _mounted(artifact: Artifact, put: Callable[[Path, Path], object]) -> _Content:
+def _volume(artifact: Artifact) -> Path:
     if artifact.source is None:
         raise FetchError(f"{shown(artifact.uri)}: no volume is mounted for it")
-    key = file_name(artifact.uri)
-    inner = artifact.source / key if key else artifact.source
-    return _at_hand(inner if inner.exists() else artifact.source, artifact.uri, put)
+    return artifact.source
+
+
+def _key_of(config_map: Path, uri: str) -> Path:
+    key = file_name(uri)
+    return config_map / key if key and config_map.is_dir() else config_map
 
 
 def _at_hand(path: Path, uri: str, put: Callable[[Path, Path], object]) -> _Content:
@@ -118,7 +121,7 @@ def _link(source: Path, target: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target, ignore=lambda _, names: filter(is_hidden, names))
+        shutil.copytree(source, target, ignore=lambda _, names: list(filter(is_hidden, names)))
     else:
         shutil.copyfile(source, target)
 

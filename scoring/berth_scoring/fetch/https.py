@@ -11,7 +11,13 @@ from typing import IO
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError, SSLError
+from urllib3.exceptions import (
+    HTTPError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    SSLError,
+)
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from berth_scoring.fetch.errors import FetchError
@@ -84,10 +90,10 @@ class Downloader:
         self._pool = urllib3.PoolManager(ssl_context=ssl.create_default_context(), retries=False)
 
     def download(self, url: str, target: Path, authorization: str | None) -> str:
-        """Write the content of `url` to the new file `target` and return its sha256 in hex."""
+        """Write the content of `url` to the file `target` and return its sha256 in hex."""
         end = time.monotonic() + self._patience.deadline
         failures = 0
-        with target.open("xb") as file:
+        with target.open("wb") as file:
             part = _Part(file)
             while True:
                 size = part.size
@@ -209,6 +215,8 @@ def _translated(error: HTTPError, url: str) -> Exception:
             )
         case NameResolutionError():
             return _InterruptedError(f"the name {host} cannot be resolved")
+        case NewConnectionError():
+            return _InterruptedError(f"nothing answers at {host}")
         case HTTPTimeoutError():
             return _InterruptedError("the server does not answer in time")
         case _:
