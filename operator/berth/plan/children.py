@@ -1,0 +1,206 @@
+"""The objects that a ModelDeployment on a Kubernetes cluster consists of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from berth.api.aks import ServiceType
+from berth.api.names import child_name
+from berth.api.serving import AuthMode
+from berth.plan.labels import child_labels, selector_labels
+from berth.plan.observed import ANNOTATION_PREFIX
+from berth.plan.pods import pod_template
+from berth.plan.resources import AUTOSCALERS, DEPLOYMENTS, DISRUPTION_BUDGETS, SECRETS, SERVICES, Resource
+from berth.plan.subject import Subject
+
+APPLIED = f"{ANNOTATION_PREFIX}applied"
+SCORING_IMAGE = f"{ANNOTATION_PREFIX}scoring-image"
+SERVING = f"{ANNOTATION_PREFIX}serving"
+KEY_NAMES = ("primaryKey", "secondaryKey")
+SERVICE_PORT = 80
+
+_INTERNAL_LOAD_BALANCER = "service.beta.kubernetes.io/azure-load-balancer-internal"
+_SERVING_FIELDS = {
+    "model",
+    "models",
+    "code",
+    "image",
+    "env",
+    "resources",
+    "requests",
+    "probes",
+    "auth",
+    "aks",
+}
+_NOT_SERVING_AKS_FIELDS = {"expose", "progress_deadline_seconds"}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringImage:
+    """The scoring image that this operator would use, and how nodes get it."""
+
+    name: str
+    pull_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One object as Berth wants it."""
+
+    resource: Resource
+    body: Json
+
+    @property
+    def name(self) -> str:
+        """The name of the object."""
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def applied(self) -> str:
+        """The hash that tells this wish from an earlier one."""
+        return str(self.body["metadata"]["annotations"][APPLIED])
+
+
+def deployment(subject: Subject, image: ScoringImage, *, observed: Mapping[str, Any] | None) -> Desired:
+    """Build the Deployment.
+
+    A serving spec that did not change keeps the scoring image that it was rolled out with, so that an upgrade
+    of the operator restarts no Pod.
+    """
+    serving = serving_hash(subject)
+    annotations = observed["metadata"]["annotations"] if observed else {}
+    if annotations.get(SERVING) == serving and SCORING_IMAGE in annotations:
+        image = ScoringImage(annotations[SCORING_IMAGE], image.pull_policy)
+    secret = keys_name(subject) if wants_keys(subject) else None
+    spec: Json = {
+        **_replicas(subject, observed),
+        "selector": {"matchLabels": selector_labels(subject)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "revisionHistoryLimit": 3,
+        "progressDeadlineSeconds": subject.spec.aks_settings.progress_deadline_seconds,
+        "template": pod_template(
+            subject, image=image.name, pull_policy=image.pull_policy, keys_secret=secret
+        ),
+    }
+    return _desired(subject, DEPLOYMENTS, {"spec": spec}, {SERVING: serving, SCORING_IMAGE: image.name})
+
+
+def service(subject: Subject) -> Desired:
+    """Build the Service that callers reach the Pods by."""
+    expose = subject.spec.aks_settings.expose
+    internal = {_INTERNAL_LOAD_BALANCER: "true"} if expose.internal else {}
+    spec = {
+        "type": expose.type.value,
+        "selector": selector_labels(subject),
+        "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http", "protocol": "TCP"}],
+    }
+    return _desired(subject, SERVICES, {"spec": spec}, {**internal, **(expose.annotations or {})})
+
+
+def autoscaler(subject: Subject) -> Desired:
+    """Build the autoscaler: up at once, down after a quiet minute."""
+    scaling = subject.spec.scaling
+    utilization = {"type": "Utilization", "averageUtilization": scaling.target_utilization_percent}
+    spec = {
+        "scaleTargetRef": {
+            "apiVersion": DEPLOYMENTS.api_version,
+            "kind": DEPLOYMENTS.kind,
+            "name": child_name(subject.metadata.name),
+        },
+        "minReplicas": scaling.min_replicas,
+        "maxReplicas": scaling.max_replicas,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": utilization}}],
+        "behavior": {
+            "scaleUp": {
+                "stabilizationWindowSeconds": 0,
+                "selectPolicy": "Max",
+                "policies": [
+                    {"type": "Percent", "value": 100, "periodSeconds": 15},
+                    {"type": "Pods", "value": 4, "periodSeconds": 15},
+                ],
+            },
+            "scaleDown": {
+                "stabilizationWindowSeconds": 60,
+                "selectPolicy": "Max",
+                "policies": [{"type": "Percent", "value": 50, "periodSeconds": 60}],
+            },
+        },
+    }
+    return _desired(subject, AUTOSCALERS, {"spec": spec}, {})
+
+
+def disruption_budget(subject: Subject) -> Desired:
+    """Build the budget that lets a node be drained one replica at a time."""
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": selector_labels(subject)}}
+    return _desired(subject, DISRUPTION_BUDGETS, {"spec": spec}, {})
+
+
+def keys_secret(subject: Subject) -> Desired:
+    """Build the Secret that holds the endpoint's keys; its values are generated where it is written."""
+    return _desired(subject, SECRETS, {"type": "Opaque"}, {}, name=keys_name(subject))
+
+
+def wants_keys(subject: Subject) -> bool:
+    """Tell whether callers need a key."""
+    return subject.spec.auth_mode is AuthMode.KEY
+
+
+def keys_name(subject: Subject) -> str:
+    """Return the name of the Secret with the keys."""
+    return child_name(subject.metadata.name, "keys")
+
+
+def is_autoscaled(subject: Subject) -> bool:
+    """Tell whether the load decides on the number of replicas."""
+    return subject.spec.scaling.max_replicas is not None
+
+
+def least_replicas(subject: Subject) -> int:
+    """Return the number of replicas that must answer before the deployment is Ready."""
+    scaling = subject.spec.scaling
+    return scaling.min_replicas if is_autoscaled(subject) else scaling.replicas
+
+
+def is_public(subject: Subject) -> bool:
+    """Tell whether the Service waits for an address from the cloud."""
+    return subject.spec.aks_settings.expose.type is ServiceType.LOAD_BALANCER
+
+
+def serving_hash(subject: Subject) -> str:
+    """Return a hash of what Pods depend on in the spec; fields that later versions add do not change it."""
+    fields = subject.spec.model_dump(
+        include=_SERVING_FIELDS, exclude={"aks": _NOT_SERVING_AKS_FIELDS}, exclude_defaults=True, mode="json"
+    )
+    return _hash(fields)
+
+
+def _replicas(subject: Subject, observed: Mapping[str, Any] | None) -> Json:
+    """Leave the number to the autoscaler where there is one, but start with the least it would ask for."""
+    if not is_autoscaled(subject):
+        return {"replicas": subject.spec.scaling.replicas}
+    if observed is None and subject.spec.scaling.min_replicas > 1:
+        return {"replicas": subject.spec.scaling.min_replicas}
+    return {}
+
+
+def _desired(
+    subject: Subject, resource: Resource, fields: Json, annotations: Mapping[str, str], *, name: str = ""
+) -> Desired:
+    metadata: Json = {
+        "name": name or child_name(subject.metadata.name),
+        "namespace": subject.metadata.namespace,
+        "labels": child_labels(subject),
+        "ownerReferences": [subject.owner_reference],
+    }
+    body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **fields}
+    metadata["annotations"] = {**annotations, APPLIED: _hash([body, dict(annotations)])}
+    return Desired(resource, body)
+
+
+def _hash(value: object) -> str:
+    return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

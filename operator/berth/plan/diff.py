@@ -1,0 +1,83 @@
+"""Tell whether an object in the cluster already holds all that Berth wants of it.
+
+A server-side apply that changes nothing is the most expensive call there is. So what is wanted is compared with
+what the watch has seen, as the API server would merge them: lists of named things by their key, other lists as
+a whole, and nothing that Berth does not set.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
+    "containers": ("name",),
+    "env": ("name",),
+    "imagePullSecrets": ("name",),
+    "initContainers": ("name",),
+    "ownerReferences": ("uid",),
+    "ports": ("containerPort", "port"),
+    "volumeMounts": ("mountPath",),
+    "volumes": ("name",),
+}
+QUANTITY_MAPS = frozenset({"limits", "requests"})
+QUANTITIES = frozenset({"sizeLimit", "averageValue", "storage"})
+
+_SUFFIXES = {
+    "": Decimal(1),
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "P": Decimal(10**15),
+    "E": Decimal(10**18),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50),
+    "Ei": Decimal(2**60),
+}
+
+
+def covers(observed: Any, desired: Any, field: str = "") -> bool:  # noqa: ANN401 - any JSON value
+    """Tell whether `observed` holds every value of `desired`, JSON values that are named `field`."""
+    if observed is None and not desired:  # the API server leaves out zeros, too
+        return True
+    if isinstance(desired, Mapping):
+        return isinstance(observed, Mapping) and all(
+            covers(observed.get(name), value, field if field in QUANTITY_MAPS else name)
+            for name, value in desired.items()
+        )
+    if isinstance(desired, list):
+        return isinstance(observed, list) and _covers_list(observed, desired, field)
+    if field in QUANTITY_MAPS or field in QUANTITIES:
+        return quantity(observed) == quantity(desired)
+    return bool(observed == desired)
+
+
+def quantity(value: object) -> Decimal | None:
+    """Return a Kubernetes quantity such as `500m` or `1Gi` as a number, or None where it is none."""
+    text = str(value)
+    number = text.rstrip("numkKMGTPEi")
+    factor = _SUFFIXES.get(text[len(number) :])
+    try:
+        return None if factor is None else Decimal(number) * factor
+    except InvalidOperation:
+        return None
+
+
+def _covers_list(observed: Sequence[Any], desired: Sequence[Any], field: str) -> bool:
+    keys = MERGE_KEYS.get(field)
+    if keys is None or not all(isinstance(item, Mapping) for item in desired):
+        return len(observed) == len(desired) and all(
+            covers(seen, wanted) for seen, wanted in zip(observed, desired, strict=True)
+        )
+    by_key = {_identity(item, keys): item for item in observed}
+    return all(covers(by_key.get(_identity(item, keys)), item) for item in desired)
+
+
+def _identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(item.get(key) for key in keys)

@@ -1,0 +1,22 @@
+"""The labels of everything that Berth makes: a fixed set, never copied from the user's object."""
+
+from berth.api.names import child_name
+from berth.plan.subject import Subject
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+DEPLOYMENT = "berth.dev/deployment"
+SELECT_OWN = f"{MANAGED_BY}=berth"
+
+
+def selector_labels(subject: Subject) -> dict[str, str]:
+    """Return the labels that a Deployment and its Service select Pods by; they can never change."""
+    return {DEPLOYMENT: child_name(subject.metadata.name)}
+
+
+def child_labels(subject: Subject) -> dict[str, str]:
+    """Return all labels of a child and of its Pods."""
+    return {
+        "app.kubernetes.io/name": "berth-scoring",
+        MANAGED_BY: "berth",
+        **selector_labels(subject),
+    }

@@ -1,0 +1,108 @@
+"""What Berth remembers of an object that it watches: identity, and the fields it reads as compact JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from berth.core.keys import Key
+
+FIELD_MANAGER = "berth"
+ANNOTATION_PREFIX = "berth.dev/"
+
+_METADATA = ("name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp", "labels")
+_STATUS_OF_CHILDREN = (
+    "availableReplicas",
+    "conditions",
+    "currentReplicas",
+    "desiredReplicas",
+    "loadBalancer",
+    "observedGeneration",
+    "readyReplicas",
+    "replicas",
+    "unavailableReplicas",
+    "updatedReplicas",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One object, narrowed; `body` is JSON, since ten thousand parsed objects take too much memory."""
+
+    key: Key
+    uid: str
+    resource_version: int
+    owner_uid: str | None
+    body: bytes
+
+    def parse(self) -> dict[str, Any]:
+        """Return the fields that were kept."""
+        parsed: dict[str, Any] = orjson.loads(self.body)
+        return parsed
+
+
+def key_of(raw: Mapping[str, Any]) -> Key:
+    """Return the namespace and name of an object."""
+    metadata = raw["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
+
+
+def narrow_model_deployment(raw: Mapping[str, Any]) -> Observed:
+    """Keep the spec and the status of a ModelDeployment, and the annotations that are meant for Berth."""
+    return _narrow(raw, {"spec": raw.get("spec", {}), "status": raw.get("status", {})})
+
+
+def narrow_child(raw: Mapping[str, Any]) -> Observed:
+    """Keep what is compared and reported of a Deployment, Service, autoscaler or disruption budget."""
+    status = raw.get("status", {})
+    return _narrow(
+        raw,
+        {
+            "spec": raw.get("spec", {}),
+            "status": {name: status[name] for name in _STATUS_OF_CHILDREN if name in status},
+            "ownsReplicas": _owns_replicas(raw["metadata"].get("managedFields", ())),
+        },
+    )
+
+
+def narrow_secret(raw: Mapping[str, Any]) -> Observed:
+    """Keep the names of a Secret's entries, never their values."""
+    return _narrow(raw, {"entries": sorted(name for name, value in raw.get("data", {}).items() if value)})
+
+
+def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the owner reference that claims to control the object."""
+    owners = metadata.get("ownerReferences", ())
+    return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def _narrow(raw: Mapping[str, Any], kept: dict[str, Any]) -> Observed:
+    metadata = raw["metadata"]
+    owner = controller_of(metadata)
+    narrowed = {name: metadata[name] for name in _METADATA if name in metadata}
+    narrowed["annotations"] = _annotations(metadata.get("annotations", {}))
+    narrowed["ownerReferences"] = metadata.get("ownerReferences", [])
+    return Observed(
+        key=key_of(raw),
+        uid=metadata["uid"],
+        resource_version=int(metadata["resourceVersion"]),
+        owner_uid=owner["uid"] if owner else None,
+        body=orjson.dumps({"metadata": narrowed, **kept}),
+    )
+
+
+def _annotations(annotations: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in annotations.items()
+        if name != "kubectl.kubernetes.io/last-applied-configuration"
+    }
+
+
+def _owns_replicas(managed_fields: Any) -> bool:  # noqa: ANN401 - as deep as the API server makes it
+    return any(
+        entry.get("manager") == FIELD_MANAGER and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+        for entry in managed_fields
+        if entry.get("operation") == "Apply" and not entry.get("subresource")
+    )

@@ -1,0 +1,178 @@
+"""The Pod template of a scoring Deployment: it depends on serving fields of the spec and on nothing else."""
+
+import math
+from typing import Any
+
+import orjson
+
+from berth.api.serving import Probe
+from berth.plan.causes import FETCH_CONTAINER, SCORING_CONTAINER
+from berth.plan.labels import child_labels, selector_labels
+from berth.plan.sources import Source, scoring_config, sources
+from berth.plan.subject import Subject
+
+PORT = 5001
+KEYS = "/var/berth/keys"
+DRAIN_SECONDS = 5
+USER = 65532
+
+_STARTUP_PERIOD_SECONDS = 1
+_APP = {"name": "app", "mountPath": "/var/azureml-app"}
+_TMP = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - inside the container
+
+Json = dict[str, Any]
+
+
+def pod_template(subject: Subject, *, image: str, pull_policy: str, keys_secret: str | None) -> Json:
+    """Build the template; `image` fetches, and serves unless the spec has its own."""
+    spec = subject.spec
+    found = list(sources(spec))
+    return {
+        "metadata": {"labels": child_labels(subject)},
+        "spec": _without_empty(
+            {
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "serviceAccountName": spec.aks_settings.service_account_name,
+                "imagePullSecrets": [
+                    {"name": reference.name} for reference in spec.aks_settings.image_pull_secrets or ()
+                ],
+                "nodeSelector": spec.aks_settings.node_selector,
+                "tolerations": [_dump(toleration) for toleration in spec.aks_settings.tolerations or ()],
+                "topologySpreadConstraints": [_spread(subject)],
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "fsGroup": USER,
+                    "fsGroupChangePolicy": "OnRootMismatch",
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "terminationGracePeriodSeconds": _grace_seconds(spec.requests.timeout_milliseconds),
+                "initContainers": [_fetch_container(subject, found, image, pull_policy)] if found else [],
+                "containers": [_scoring_container(subject, found, image, pull_policy, keys_secret)],
+                "volumes": _volumes(found, keys_secret),
+            }
+        ),
+    }
+
+
+def _fetch_container(subject: Subject, found: list[Source], image: str, pull_policy: str) -> Json:
+    credentials = [source.credentials_mount for source in found if source.credentials_volume]
+    return {
+        "name": FETCH_CONTAINER,
+        "image": image,
+        "imagePullPolicy": pull_policy,
+        "args": ["fetch"],
+        "env": [_config(subject, keys=None)],
+        "volumeMounts": [_APP, _TMP, *_source_mounts(found), *credentials],
+        "securityContext": _security(read_only=True),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _scoring_container(
+    subject: Subject, found: list[Source], image: str, pull_policy: str, keys_secret: str | None
+) -> Json:
+    spec = subject.spec
+    own_image = spec.image is not None
+    keys_mounts = [{"name": "keys", "mountPath": KEYS, "readOnly": True}] if keys_secret else []
+    return _without_empty(
+        {
+            "name": SCORING_CONTAINER,
+            "image": spec.image or image,
+            "imagePullPolicy": None if own_image else pull_policy,
+            "args": [] if own_image else ["serve"],
+            "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+            "env": [
+                *map(_dump, spec.env or ()),
+                *_own_variables(subject, keys=KEYS if keys_secret else None),
+            ],
+            "resources": _dump(spec.resources),
+            "volumeMounts": [_APP, _TMP, *_source_mounts(found), *keys_mounts],
+            "securityContext": _security(read_only=not own_image),
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+            **_probes(subject),
+        }
+    )
+
+
+def _own_variables(subject: Subject, *, keys: str | None) -> list[Json]:
+    drain = {"name": "BERTH_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)}
+    if subject.spec.image is None:
+        return [_config(subject, keys=keys), drain]
+    found = subject.spec.all_models
+    folder = f"/{found[0].name}/{found[0].version}" if len(found) == 1 else ""
+    model_dir = {"name": "AZUREML_MODEL_DIR", "value": f"/var/azureml-app/azureml-models{folder}"}
+    return [_config(subject, keys=keys), drain, *([model_dir] if found else [])]
+
+
+def _config(subject: Subject, *, keys: str | None) -> Json:
+    metadata = subject.metadata
+    config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=keys)
+    return {
+        "name": "BERTH_SCORING_CONFIG",
+        "value": orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode(),
+    }
+
+
+def _probes(subject: Subject) -> Json:
+    """Ask Berth's own server apart for life and readiness; another image answers on `/`, as in Azure ML."""
+    probes = subject.spec.probes
+    alive, ready = ("/livez", "/readyz") if subject.spec.image is None else ("/", "/")
+    return {
+        "startupProbe": {
+            "httpGet": {"path": ready, "port": "http"},
+            "periodSeconds": _STARTUP_PERIOD_SECONDS,
+            "timeoutSeconds": probes.readiness.timeout_seconds,
+            "failureThreshold": math.ceil(probes.startup.budget_seconds / _STARTUP_PERIOD_SECONDS),
+        },
+        "livenessProbe": _probe(alive, probes.liveness),
+        "readinessProbe": _probe(ready, probes.readiness),
+    }
+
+
+def _probe(path: str, probe: Probe) -> Json:
+    return {"httpGet": {"path": path, "port": "http"}, **_dump(probe)}
+
+
+def _security(*, read_only: bool) -> Json:
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": read_only,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def _volumes(found: list[Source], keys_secret: str | None) -> list[Json]:
+    volumes: list[Json] = [{"name": "app", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    volumes += [volume for source in found if (volume := source.volume)]
+    volumes += [volume for source in found if (volume := source.credentials_volume)]
+    if keys_secret:
+        volumes.append({"name": "keys", "secret": {"secretName": keys_secret}})
+    return volumes
+
+
+def _source_mounts(found: list[Source]) -> list[Json]:
+    return [source.mount for source in found if source.volume]
+
+
+def _spread(subject: Subject) -> Json:
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector_labels(subject)},
+    }
+
+
+def _grace_seconds(timeout_milliseconds: int) -> int:
+    """Leave time to drain, to answer the slowest request, and to end."""
+    return DRAIN_SECONDS + math.ceil(timeout_milliseconds / 1000) + 5
+
+
+def _dump(model: Any) -> Json:  # noqa: ANN401 - any part of the spec
+    dumped: Json = model.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return dumped
+
+
+def _without_empty(fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if value not in (None, [], {}, "")}

@@ -1,0 +1,201 @@
+"""The status of a ModelDeployment: a draft of conditions and fields, and how it becomes what is written."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reason, merge
+from berth.api.status import AuthStatus, ModelDeploymentStatus, ModelStatus
+from berth.core.errors import ReconcileError, Terminal, Transient
+from berth.plan.children import keys_name, wants_keys
+from berth.plan.subject import Subject
+
+REQUESTED_AT = "reconcile.berth.dev/requestedAt"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a target says of one ModelDeployment: conditions, and status fields by their Python names."""
+
+    conditions: tuple[Condition, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened and that a user cares about."""
+
+    reason: str
+    note: str
+    is_warning: bool = False
+
+
+def condition(kind: str, status: ConditionStatus, reason: str, message: str) -> Condition:
+    """Make a condition whose times and generation `next_status` fills in."""
+    return Condition(type=kind, status=status, reason=reason, message=message, last_transition_time="")
+
+
+def ready(reason: str, message: str) -> Condition:
+    """Say that the current spec serves."""
+    return condition(ConditionType.READY, ConditionStatus.TRUE, reason, message)
+
+
+def progressing(reason: str, message: str) -> tuple[Condition, Condition]:
+    """Say that the current spec does not serve yet, but waiting helps."""
+    return (
+        condition(ConditionType.READY, ConditionStatus.FALSE, reason, message),
+        condition(ConditionType.RECONCILING, ConditionStatus.TRUE, reason, message),
+    )
+
+
+def stalled(reason: str, message: str) -> tuple[Condition, Condition]:
+    """Say that only a change of the spec or of the surroundings helps."""
+    return (
+        condition(ConditionType.READY, ConditionStatus.FALSE, reason, message),
+        condition(ConditionType.STALLED, ConditionStatus.TRUE, reason, message),
+    )
+
+
+def failed(subject: Subject, error: Exception) -> Draft:
+    """Say why a pass failed: the one place that turns errors into conditions."""
+    others = tuple(
+        known
+        for known in subject.status.conditions or ()
+        if known.type not in (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)
+    )
+    return Draft((*_verdict(error), *others))
+
+
+def next_status(subject: Subject, draft: Draft, now: datetime) -> ModelDeploymentStatus:
+    """Return the whole status to write; fields that the draft leaves out stay as they are."""
+    generation = subject.metadata.generation
+    current = [each.model_copy(update={"observed_generation": generation}) for each in draft.conditions]
+    fields = {
+        "observed_generation": generation,
+        "conditions": merge(subject.status.conditions or (), current, _moment(now)),
+        "model": _model_status(subject),
+        "auth": _auth_status(subject),
+        "deploy_duration_seconds": _deploy_duration(subject, draft, now),
+        "last_handled_reconcile_at": subject.metadata.annotations.get(REQUESTED_AT),
+    }
+    return subject.status.model_copy(update=fields | dict(draft.fields))
+
+
+def suspended(subject: Subject, now: datetime) -> ModelDeploymentStatus:
+    """Return the status as it was, with a word that nothing is acted on."""
+    known = _by_type(subject.status)
+    told = condition(
+        ConditionType.SUSPENDED, ConditionStatus.TRUE, Reason.SUSPENDED, "spec.suspend is true: changes wait"
+    )
+    unknown = condition(ConditionType.READY, ConditionStatus.UNKNOWN, Reason.SUSPENDED, told.message)
+    conditions = {ConditionType.READY: unknown, **known, ConditionType.SUSPENDED: told}
+    merged = merge(known.values(), conditions.values(), _moment(now))
+    return subject.status.model_copy(update={"conditions": merged})
+
+
+def events(subject: Subject, status: ModelDeploymentStatus) -> Iterator[Event]:
+    """Name what became different for the user between the old status and the new one."""
+    old, new = _by_type(subject.status), _by_type(status)
+    verdict, before = new.get(ConditionType.READY), old.get(ConditionType.READY)
+    if verdict is None:
+        return
+    was_ready = before is not None and before.status is ConditionStatus.TRUE
+    is_current = subject.status.observed_generation == status.observed_generation
+    if verdict.status is ConditionStatus.TRUE:
+        if not (was_ready and is_current):
+            yield Event(verdict.reason, verdict.message)
+    elif (problem := new.get(ConditionType.STALLED)) and problem.reason != _reason(
+        old, ConditionType.STALLED
+    ):
+        yield Event(problem.reason, problem.message, is_warning=True)
+    elif was_ready and is_current:
+        yield Event(verdict.reason, verdict.message, is_warning=True)
+
+
+def is_ready(subject: Subject) -> bool:
+    """Tell whether the stored status says Ready of the current generation."""
+    verdict = _by_type(subject.status).get(ConditionType.READY)
+    return (
+        verdict is not None
+        and verdict.status is ConditionStatus.TRUE
+        and subject.status.observed_generation == subject.metadata.generation
+    )
+
+
+def holds(subject: Subject, kind: str) -> bool:
+    """Tell whether the stored status says that a condition is true for the current generation."""
+    known = _by_type(subject.status).get(kind)
+    return (
+        known is not None
+        and known.status is ConditionStatus.TRUE
+        and known.observed_generation == subject.metadata.generation
+    )
+
+
+def is_overdue(subject: Subject, reason: str, now: datetime) -> bool:
+    """Tell whether work goes on for longer than the progress deadline, or has stalled for this reason."""
+    known = _by_type(subject.status)
+    if _reason(known, ConditionType.STALLED) == reason:
+        return True
+    reconciling = known.get(ConditionType.RECONCILING)
+    if reconciling is None:
+        return False
+    worked = (now - datetime.fromisoformat(reconciling.last_transition_time)).total_seconds()
+    return worked > subject.spec.aks_settings.progress_deadline_seconds
+
+
+def _verdict(error: Exception) -> tuple[Condition, Condition]:
+    match error:
+        case Terminal(reason=reason, message=message):
+            return stalled(reason, message)
+        case Transient(message=message):
+            return progressing(Reason.PROGRESSING_WITH_RETRY, message)
+        case ReconcileError():
+            return progressing(Reason.PROGRESSING_WITH_RETRY, str(error))
+        case _:
+            return progressing(
+                Reason.INTERNAL_ERROR,
+                f"The operator failed with {type(error).__name__}; its log has the details",
+            )
+
+
+def _model_status(subject: Subject) -> ModelStatus:
+    found = subject.spec.all_models
+    digest = subject.status.model.digest if subject.status.model else None
+    if len(found) == 1:
+        return ModelStatus(name=found[0].name, version=found[0].version, digest=digest)
+    return ModelStatus(name=f"{len(found)} models", digest=digest)
+
+
+def _auth_status(subject: Subject) -> AuthStatus:
+    return AuthStatus(
+        mode=subject.spec.auth_mode, secret_name=keys_name(subject) if wants_keys(subject) else None
+    )
+
+
+def _deploy_duration(subject: Subject, draft: Draft, now: datetime) -> float | None:
+    """Count from the first sign of work on this generation to the first time that it is Ready."""
+    if is_ready(subject) or not any(
+        each.type == ConditionType.READY and each.status is ConditionStatus.TRUE for each in draft.conditions
+    ):
+        same = subject.status.observed_generation == subject.metadata.generation
+        return subject.status.deploy_duration_seconds if same else None
+    reconciling = _by_type(subject.status).get(ConditionType.RECONCILING)
+    began = reconciling.last_transition_time if reconciling else subject.metadata.creation_timestamp
+    if reconciling is None and subject.metadata.generation > 1:
+        return None
+    return max(0.0, round((now - datetime.fromisoformat(began)).total_seconds(), 1))
+
+
+def _moment(now: datetime) -> str:
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _by_type(status: ModelDeploymentStatus) -> dict[str, Condition]:
+    return {known.type: known for known in status.conditions or ()}
+
+
+def _reason(conditions: Mapping[str, Condition], kind: str) -> str | None:
+    known = conditions.get(kind)
+    return known.reason if known else None

@@ -1,0 +1,157 @@
+"""What to do so that the cluster holds what Berth wants: the smallest set of writes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from berth.api.conditions import Reason
+from berth.api.names import child_name
+from berth.core.errors import Terminal
+from berth.core.keys import Key
+from berth.plan import children
+from berth.plan.children import APPLIED, KEY_NAMES, Desired, ScoringImage
+from berth.plan.diff import covers
+from berth.plan.observed import controller_of
+from berth.plan.resources import AUTOSCALERS, DEPLOYMENTS, DISRUPTION_BUDGETS, SECRETS, SERVICES, Resource
+from berth.plan.subject import Subject
+
+Parsed = Mapping[str, Any]
+Children = Mapping[Resource, Parsed]
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make an object that is not there."""
+
+    desired: Desired
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Bring an object to what is wanted; `drifted` tells that someone else changed it."""
+
+    desired: Desired
+    drifted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete an object that is no longer wanted."""
+
+    resource: Resource
+    key: Key
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class FillKeys:
+    """Generate the keys that a Secret lacks."""
+
+    key: Key
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseReplicas:
+    """Keep the number of replicas in another manager's name, from which the autoscaler takes over."""
+
+    key: Key
+    replicas: int
+
+
+Step = Create | Apply | Remove | FillKeys | ReleaseReplicas
+
+
+def child_names(subject: Subject) -> dict[Resource, str]:
+    """Return the name that each kind of child has, whether it is wanted now or not."""
+    name = child_name(subject.metadata.name)
+    return {
+        SECRETS: children.keys_name(subject),
+        DEPLOYMENTS: name,
+        SERVICES: name,
+        AUTOSCALERS: name,
+        DISRUPTION_BUDGETS: name,
+    }
+
+
+def wanted(subject: Subject, image: ScoringImage, observed: Children) -> list[Desired]:
+    """Return every object that the ModelDeployment consists of, in the order in which they are written."""
+    objects = [
+        children.deployment(subject, image, observed=observed.get(DEPLOYMENTS)),
+        children.service(subject),
+    ]
+    if children.wants_keys(subject):
+        objects.insert(0, children.keys_secret(subject))
+    if children.is_autoscaled(subject):
+        objects.append(children.autoscaler(subject))
+    if children.least_replicas(subject) > 1:
+        objects.append(children.disruption_budget(subject))
+    return objects
+
+
+def steps(subject: Subject, objects: list[Desired], observed: Children) -> list[Step]:
+    """Compare what is wanted with what is there.
+
+    Raises Terminal where a name is taken by an object that is not ours.
+    """
+    found: list[Step] = []
+    for desired in objects:
+        found += _towards(subject, desired, observed.get(desired.resource))
+    kept = {desired.resource for desired in objects}
+    found += [
+        Remove(resource, _key(subject, there), there["metadata"]["uid"])
+        for resource, there in observed.items()
+        if resource not in kept and _is_ours(subject, there)
+    ]
+    return found
+
+
+def _towards(subject: Subject, desired: Desired, there: Parsed | None) -> Iterator[Step]:
+    if there is None:
+        yield Create(desired)
+        return
+    key = _key(subject, there)
+    if not _is_ours(subject, there):
+        _refuse_stranger(subject, desired.resource, there)
+        yield Remove(desired.resource, key, there["metadata"]["uid"])
+        return
+    if desired.resource is DEPLOYMENTS and children.is_autoscaled(subject) and there["ownsReplicas"]:
+        yield ReleaseReplicas(key, _present_replicas(subject, there))
+    same_wish = there["metadata"]["annotations"].get(APPLIED) == desired.applied
+    if not (same_wish and covers(there, desired.body)):
+        yield Apply(desired, drifted=same_wish)
+    if desired.resource is SECRETS and (missing := sorted(set(KEY_NAMES) - set(there["entries"]))):
+        yield FillKeys(key, tuple(missing))
+
+
+def _present_replicas(subject: Subject, deployment: Parsed) -> int:
+    scaling = subject.spec.scaling
+    present: int = deployment["spec"].get("replicas", 1)
+    return min(max(present, scaling.min_replicas), scaling.max_replicas or present)
+
+
+def _is_ours(subject: Subject, there: Parsed) -> bool:
+    controller = controller_of(there["metadata"])
+    return controller is not None and controller["uid"] == subject.metadata.uid
+
+
+def _refuse_stranger(subject: Subject, resource: Resource, there: Parsed) -> None:
+    """Pass only over what an earlier ModelDeployment of the same name has left behind."""
+    reference = subject.owner_reference
+    controller = controller_of(there["metadata"]) or {}
+    if (controller.get("kind"), controller.get("name")) == (reference["kind"], reference["name"]):
+        return
+    raise name_taken(resource, there["metadata"]["name"], controller)
+
+
+def name_taken(resource: Resource, name: str, controller: Mapping[str, Any]) -> Terminal:
+    """Say that an object of this name belongs to somebody else."""
+    owner = f"{controller['kind']} {controller['name']}" if controller else "nobody that Berth knows"
+    return Terminal(
+        Reason.CONFLICT,
+        f"{resource.kind} {name} exists and belongs to {owner}: delete it, or rename this ModelDeployment",
+    )
+
+
+def _key(subject: Subject, there: Parsed) -> Key:
+    return Key(subject.metadata.namespace, there["metadata"]["name"])

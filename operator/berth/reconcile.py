@@ -1,0 +1,124 @@
+"""One pass over one ModelDeployment: observe, decide, act, report."""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from berth.api.common import Target as TargetKind
+from berth.api.conditions import Reason
+from berth.api.status import ModelDeploymentStatus
+from berth.core.errors import Terminal
+from berth.core.keys import Key
+from berth.core.results import Done, Result
+from berth.core.store import Store
+from berth.plan.observed import Observed, narrow_model_deployment
+from berth.plan.report import Draft, Event, events, failed, next_status, suspended
+from berth.plan.resources import MODEL_DEPLOYMENTS, Resource
+from berth.plan.subject import Subject
+from berth.targets.base import Object, Target
+
+logger = logging.getLogger(__name__)
+
+Subjects = Store[Key, Observed]
+Bind = Callable[[str, str, str], AbstractContextManager[None]]
+
+
+class StatusApi(Protocol):
+    """Writes the status of an object."""
+
+    async def apply_status(self, resource: Resource, body: Object) -> Object:
+        """Set the status by server-side apply, and return the whole object."""
+
+
+class Recorder(Protocol):
+    """Tells the user what happened; never fails and never waits."""
+
+    def record(self, subject: Subject, event: Event) -> None:
+        """Post a Kubernetes Event about the ModelDeployment."""
+
+
+class Reconciler:
+    """Makes a ModelDeployment what its spec says, and its status what is true."""
+
+    def __init__(
+        self,
+        subjects: Subjects,
+        targets: Mapping[TargetKind, Target],
+        *,
+        api: StatusApi,
+        recorder: Recorder,
+        clock: Callable[[], datetime],
+        bind: Bind,
+    ) -> None:
+        self._subjects = subjects
+        self._targets = targets
+        self._api = api
+        self._recorder = recorder
+        self._clock = clock
+        self._bind = bind
+
+    async def reconcile(self, key: Key) -> Result:
+        """Run one pass; it may be repeated or interrupted at any point."""
+        observed = self._subjects.get(key)
+        if observed is None:
+            return Done()
+        subject = Subject.parse(observed)
+        with self._bind(key.namespace, key.name, subject.metadata.uid):
+            if subject.metadata.deletion_timestamp is not None:
+                return Done()
+            if subject.spec.suspend:
+                await self._write(subject, suspended(subject, self._clock()))
+                return Done()
+            target = self._target(subject)
+            observation = await target.observe(subject)
+            plan = target.plan(subject, observation, self._clock())
+            await target.act(subject, plan)
+            for event in plan.events:
+                self._recorder.record(subject, event)
+            if plan.draft is not None:
+                await self._report(subject, plan.draft)
+            return plan.result
+
+    async def report_failure(self, key: Key, error: Exception) -> None:
+        """Say in the status why a pass failed."""
+        observed = self._subjects.get(key)
+        if observed is None:
+            return
+        subject = Subject.parse(observed)
+        with self._bind(key.namespace, key.name, subject.metadata.uid):
+            logger.warning("The pass failed: %s", error)
+            await self._report(subject, failed(subject, error))
+
+    def _target(self, subject: Subject) -> Target:
+        try:
+            return self._targets[subject.spec.target]
+        except KeyError:
+            raise Terminal(
+                Reason.TARGET_NOT_AVAILABLE,
+                f"This operator cannot serve on {subject.spec.target} yet; use target AKS",
+            ) from None
+
+    async def _report(self, subject: Subject, draft: Draft) -> None:
+        """Write the status if it differs, and tell of what changed for the user."""
+        status = next_status(subject, draft, self._clock())
+        for event in events(subject, status):
+            self._recorder.record(subject, event)
+        await self._write(subject, status)
+
+    async def _write(self, subject: Subject, status: ModelDeploymentStatus) -> None:
+        if status == subject.status:
+            return
+        body = {
+            "apiVersion": MODEL_DEPLOYMENTS.api_version,
+            "kind": MODEL_DEPLOYMENTS.kind,
+            "metadata": {
+                "name": subject.key.name,
+                "namespace": subject.key.namespace,
+                "uid": subject.metadata.uid,
+            },
+            "status": status.model_dump(by_alias=True, exclude_none=True, mode="json"),
+        }
+        written = await self._api.apply_status(MODEL_DEPLOYMENTS, body)
+        self._subjects.put(subject.key, narrow_model_deployment(written))

@@ -1,0 +1,161 @@
+"""The target `AKS`: a Deployment with its Service, autoscaler, disruption budget and keys in this cluster."""
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from berth.core.errors import Conflict, Gone
+from berth.core.keys import Key
+from berth.core.store import Store
+from berth.plan import cluster
+from berth.plan.causes import Cause, cause_from_events, fetched, first_cause, starting_pod
+from berth.plan.children import KEY_NAMES, Desired, ScoringImage
+from berth.plan.cluster import Observation, Plan
+from berth.plan.labels import selector_labels
+from berth.plan.observed import Observed, controller_of, key_of
+from berth.plan.report import is_ready
+from berth.plan.resources import DEPLOYMENTS, POD_EVENTS, PODS, SECRETS, SERVICES, Resource
+from berth.plan.rollout import Rollout, read_rollout
+from berth.plan.steps import (
+    Apply,
+    Children,
+    Create,
+    FillKeys,
+    ReleaseReplicas,
+    Remove,
+    Step,
+    child_names,
+    name_taken,
+)
+from berth.plan.subject import Subject
+from berth.targets.base import Cluster, Object
+from berth.targets.golden import GoldenRequests
+
+_REPLICAS_MANAGER = "berth-replicas"
+_KEY_BYTES = 32
+
+ChildStores = Mapping[Resource, Store[Key, Observed]]
+Narrow = Callable[[Resource, Object], Observed]
+
+
+class AksTarget:
+    """Serves models in the cluster that the operator runs in."""
+
+    def __init__(
+        self,
+        api: Cluster,
+        *,
+        stores: ChildStores,
+        narrow: Narrow,
+        image: ScoringImage,
+        golden: GoldenRequests,
+    ) -> None:
+        self._api = api
+        self._stores = stores
+        self._narrow = narrow
+        self._image = image
+        self._golden = golden
+
+    async def observe(self, subject: Subject) -> Observation:
+        """Read the children from the store, and Pods only while they have something to tell."""
+        children = self._children(subject)
+        rollout = read_rollout(children.get(DEPLOYMENTS))
+        serving = cluster.is_serving(subject, rollout)
+        golden = self._golden.outcome(subject, children.get(SERVICES)) if serving else None
+        if DEPLOYMENTS not in children or not self._pods_can_tell(subject, rollout, serving):
+            return Observation(children, golden=golden)
+        pods = await self._pods(subject)
+        cause = None if serving else first_cause(pods) or await self._cause_from_events(subject, pods)
+        return Observation(children, cause=cause, fetched=fetched(pods), golden=golden)
+
+    def plan(self, subject: Subject, observation: Observation, now: datetime) -> Plan:
+        """Decide on steps and status."""
+        return cluster.plan(subject, observation, self._image, now)
+
+    async def act(self, subject: Subject, plan: Plan) -> None:
+        """Write the differences, and learn at once what the API server made of them."""
+        for step in plan.steps:
+            await self._take(subject, step)
+
+    def _children(self, subject: Subject) -> Children:
+        found = {}
+        for resource, name in child_names(subject).items():
+            observed = self._stores[resource].get(Key(subject.metadata.namespace, name))
+            if observed is not None:
+                found[resource] = observed.parse()
+        return found
+
+    @staticmethod
+    def _pods_can_tell(subject: Subject, rollout: Rollout, serving: bool) -> bool:
+        """Ask for causes while the rollout waits, and once for the digests when it is done."""
+        return rollout.observed and not (serving and is_ready(subject))
+
+    async def _pods(self, subject: Subject) -> list[Object]:
+        labels = ",".join(f"{name}={value}" for name, value in selector_labels(subject).items())
+        return (await self._api.list(PODS, subject.metadata.namespace, labels=labels)).items
+
+    async def _cause_from_events(self, subject: Subject, pods: list[Object]) -> Cause | None:
+        pod = starting_pod(pods)
+        if pod is None:
+            return None
+        selector = f"involvedObject.uid={pod['metadata']['uid']}"
+        events = await self._api.list(POD_EVENTS, subject.metadata.namespace, fields=selector)
+        return cause_from_events(events.items)
+
+    async def _take(self, subject: Subject, step: Step) -> None:
+        match step:
+            case Create(desired):
+                await self._refuse_stranger(subject, desired)
+                await self._create(desired)
+            case Apply(desired):
+                self._learn(desired.resource, await self._api.apply(desired.resource, desired.body))
+            case FillKeys(key, missing):
+                patch = {"data": _new_keys(missing)}
+                self._learn(SECRETS, await self._api.merge_patch(SECRETS, key, patch))
+            case ReleaseReplicas(key, replicas):
+                await self._release(key, replicas)
+            case Remove(resource, key, uid):
+                await self._remove(resource, key, uid)
+
+    async def _create(self, desired: Desired) -> None:
+        if desired.resource is SECRETS:
+            body = {**desired.body, "data": _new_keys(KEY_NAMES)}
+            self._learn(SECRETS, await self._api.create(SECRETS, body))
+            return
+        self._learn(desired.resource, await self._api.apply(desired.resource, desired.body))
+
+    async def _refuse_stranger(self, subject: Subject, desired: Desired) -> None:
+        """Look before the first apply: it would silently take over what no watch of ours shows."""
+        try:
+            there = await self._api.get(desired.resource, Key(subject.metadata.namespace, desired.name))
+        except Gone:
+            return
+        controller = controller_of(there["metadata"]) or {}
+        if controller.get("uid") != subject.metadata.uid:
+            raise name_taken(desired.resource, desired.name, controller)
+        self._learn(desired.resource, there)
+        raise Conflict(f"{desired.resource.kind} {desired.name} was not seen yet")
+
+    async def _release(self, key: Key, replicas: int) -> None:
+        body = {
+            "apiVersion": DEPLOYMENTS.api_version,
+            "kind": DEPLOYMENTS.kind,
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "spec": {"replicas": replicas},
+        }
+        self._learn(DEPLOYMENTS, await self._api.apply(DEPLOYMENTS, body, manager=_REPLICAS_MANAGER))
+
+    async def _remove(self, resource: Resource, key: Key, uid: str) -> None:
+        try:
+            await self._api.delete(resource, key, uid=uid)
+        except Gone:
+            self._stores[resource].delete(key, uid)
+
+    def _learn(self, resource: Resource, raw: Object) -> None:
+        self._stores[resource].put(key_of(raw), self._narrow(resource, raw))
+
+
+def _new_keys(names: tuple[str, ...]) -> dict[str, str]:
+    """Generate a value for each name, encoded as a Secret's data must be."""
+    return {name: base64.b64encode(secrets.token_urlsafe(_KEY_BYTES).encode()).decode() for name in names}
