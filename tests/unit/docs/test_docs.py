@@ -1,0 +1,74 @@
+"""What the documents say exists."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import Metric
+
+from berth.api.conditions import Reason
+from berth_scoring.metrics import Metrics
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "charts/**/*.md", "examples/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+TOP_LEVEL = "model|models|code|resources|scaling|requests|probes|auth|validation|aks|aci|iotEdge|fpga"
+FIELD = re.compile(rf"`(?:spec\.)?((?:{TOP_LEVEL})\.[a-zA-Z0-9.]+)[`:]")
+
+
+def names(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def spec() -> dict[str, Any]:
+    crd = yaml.safe_load((ROOT / "crds" / "modeldeployments.berth.dev.yaml").read_text())
+    schema: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    found: dict[str, Any] = schema["properties"]["spec"]
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=names)
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text())
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=names)
+def test_fields_exist(document: Path, spec: dict[str, Any]) -> None:
+    assert [path for path in FIELD.findall(document.read_text()) if not exists(path, spec)] == []
+
+
+def exists(path: str, schema: dict[str, Any]) -> bool:
+    for name in path.split("."):
+        if "additionalProperties" in schema:
+            return True
+        if name not in schema.get("properties", {}):
+            return False
+        schema = schema["properties"][name]
+    return True
+
+
+def test_troubleshooting_knows_every_reason() -> None:
+    table = (ROOT / "docs" / "status.md").read_text().partition("## Reasons")[2]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    told = {reason for row in rows for reason in re.findall(r"`(\w+)`", row)}
+    assert told == {reason.value for reason in Reason}
+
+
+def test_the_metrics_of_the_scoring_server_are_told() -> None:
+    metrics = Metrics()
+    metrics.watch_queue(lambda: 0, lambda: 0)
+    own = {name(each) for each in metrics.registry.collect() if each.name.startswith("berth_")}
+    table = (ROOT / "docs" / "scoring.md").read_text()
+    assert own == set(re.findall(r"^\| `(berth_scoring_\w+)", table, re.MULTILINE))
+
+
+def name(metric: Metric) -> str:
+    return f"{metric.name}_total" if metric.type == "counter" else metric.name
