@@ -1,17 +1,12 @@
 """The cluster's programs, built from the Go modules that `sandbox/cluster` pins."""
 
-import fcntl
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from berth_sandbox import folders
-from berth_sandbox.cluster.toolchain import Toolchain, find_toolchain
+from berth_sandbox.cluster.toolchain import find_toolchain
+from berth_sandbox.once import made
 from berth_sandbox.progress import step
 
 KUBERNETES_VERSION = "v1.34.4"
@@ -55,32 +50,11 @@ METRICS_SERVER = Module("metrics-server")
 def built(module: Module) -> Path:
     """Return the folder of the module's programs, built now unless they are there already."""
     toolchain = find_toolchain()
-    target = folders.cache() / "bin" / module.key(toolchain.version)
-    if target.is_dir():
-        return target
-    with _lock(target.with_suffix(".lock")):
-        if not target.is_dir():
-            with step(f"building {module.name} with {toolchain.version} (minutes, once)"):
-                _build(module, toolchain, target)
-    return target
 
+    def build(output: Path) -> None:
+        with step(f"building {module.name} with {toolchain.version} (minutes, once)"):
+            toolchain.build(module.pins, module.linker_flags, output)
+            for made_as, wanted in module.names:
+                (output / made_as).rename(output / wanted)
 
-def _build(module: Module, toolchain: Toolchain, target: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-        toolchain.build(module.pins, module.linker_flags, Path(temporary))
-        for made, wanted in module.names:
-            Path(temporary, made).rename(Path(temporary, wanted))
-        # Renaming makes the folder appear whole or not at all.
-        shutil.copytree(temporary, finished := target.with_suffix(".partial"), dirs_exist_ok=True)
-        finished.rename(target)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return made(folders.cache() / "bin" / module.key(toolchain.version), build)

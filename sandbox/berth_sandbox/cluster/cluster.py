@@ -1,11 +1,7 @@
 """A single-node cluster in a machine of its own: start, find again, stop."""
 
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -17,6 +13,7 @@ from berth_sandbox.cluster.control_plane import ControlPlane
 from berth_sandbox.cluster.kubeconfig import read_token
 from berth_sandbox.cluster.machine import Machine
 from berth_sandbox.cluster.network import Network
+from berth_sandbox.once import locked
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def find(name: str) -> Cluster | None:
 
 def create(name: str, start: machine.Start) -> Cluster:
     """Make a machine with a network for a new cluster, after sweeping what dead ones left."""
-    with _lock():
+    with locked(_home().with_suffix(".lock")):
         sweep()
         folder = _home() / name
         folder.mkdir(parents=True)
@@ -142,13 +139,3 @@ def _load(folder: Path) -> Cluster | None:
         machine=Machine(state["pid"], state["born"]),
         network=Network(IPv4Network(state["block"]), state["link"]),
     )
-
-
-@contextmanager
-def _lock() -> Iterator[None]:
-    descriptor = os.open(_home().with_suffix(".lock"), os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

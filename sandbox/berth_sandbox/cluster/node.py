@@ -116,6 +116,7 @@ def kube_proxy(binaries: Path, kubeconfig: Path, *, node: str, network: Network)
         f"--cluster-cidr={network.pods}",
         "--proxy-mode=iptables",
         "--conntrack-max-per-core=0",
+        "--iptables-min-sync-period=100ms",
     ]
 
 
