@@ -23,6 +23,8 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     MODEL_AVAILABLE = "ModelAvailable"
     ENDPOINT_READY = "EndpointReady"
+    VALIDATED = "Validated"
+    SUSPENDED = "Suspended"
 
 
 ABNORMAL_TRUE = frozenset({ConditionType.RECONCILING, ConditionType.STALLED})
@@ -36,6 +38,8 @@ class Reason(StrEnum):
     MODEL_FETCHED = "ModelFetched"
     MODEL_SERVED = "ModelServed"
     ENDPOINT_READY = "EndpointReady"
+    VALIDATION_PASSED = "ValidationPassed"
+    SCALED_TO_ZERO = "ScaledToZero"
     SUSPENDED = "Suspended"
     # under way
     PROGRESSING = "Progressing"

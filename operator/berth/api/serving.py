@@ -19,6 +19,19 @@ class ResourceRequests(ApiModel):
     ephemeral_storage: Annotated[Quantity | None, Field(alias="ephemeral-storage")] = None
     """Local disk for the model and temporary files."""
 
+    rules = (
+        Rule("quantity(string(self.cpu)).isGreaterThan(quantity('0'))", "cpu must be greater than 0"),
+        Rule("quantity(string(self.memory)).isGreaterThan(quantity('0'))", "memory must be greater than 0"),
+    )
+
+
+def _at_least_the_request(name: str) -> Rule:
+    limit, request = (f"quantity(string(self.{of}))" for of in (f"limits['{name}']", f"requests.{name}"))
+    return Rule(
+        f"!has(self.limits) || !('{name}' in self.limits) || {limit}.compareTo({request}) >= 0",
+        f"limits.{name} must not be less than requests.{name}",
+    )
+
 
 class Resources(ApiModel):
     """Compute resources of each replica."""
@@ -27,6 +40,11 @@ class Resources(ApiModel):
     """What each replica is guaranteed."""
     limits: Annotated[dict[str, Quantity], Field(max_length=16)] | None = None
     """What each replica may use at most; extended resources such as `nvidia.com/gpu` go here only."""
+
+    rules = (
+        _at_least_the_request("cpu"),
+        _at_least_the_request("memory"),
+    )
 
 
 class ScalingMetric(StrEnum):
@@ -39,7 +57,7 @@ class ScalingMetric(StrEnum):
 class Scaling(ApiModel):
     """A fixed number of replicas, or bounds between which the load decides."""
 
-    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     """Number of replicas while `maxReplicas` is absent; leave it at 1 with `maxReplicas`."""
     min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
     """Lower bound of the autoscaler."""

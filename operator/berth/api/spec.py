@@ -85,6 +85,35 @@ class ModelDeploymentSpec(ApiModel):
     fpga: FpgaTarget | None = None
     """Settings of the target `FPGA`."""
 
+    rules = (
+        Rule("!has(self.model) || !has(self.models)", "give either model or models, not both"),
+        Rule(
+            "has(self.model) || has(self.models) || has(self.image) || has(self.fpga)",
+            "give a model by model or models, or an image that holds one",
+        ),
+        Rule(
+            "has(self.code) || has(self.image) || !has(self.model) || has(self.model.format)",
+            "tell how to serve the model: give model.format, or code with a scoring script, or an image",
+        ),
+        Rule(
+            "has(self.code) || has(self.image) || !has(self.models) || self.models.all(m, has(m.format))",
+            "tell how to serve the models: give each a format, or code with a scoring script, or an image",
+        ),
+        Rule(
+            "self.target != 'IoTEdge' || has(self.iotEdge)",
+            "target IoTEdge needs iotEdge with deviceId or targetCondition",
+        ),
+        Rule(
+            "self.target != 'FPGA' || has(self.image) || (has(self.fpga) && has(self.fpga.featurizer))",
+            "target FPGA needs fpga.featurizer, or an image that brings its own",
+        ),
+        Rule(
+            "self.target != 'AKS' || self.probes.startup.budgetSeconds"
+            " < (has(self.aks) ? self.aks.progressDeadlineSeconds : 600)",
+            "aks.progressDeadlineSeconds (default 600) must be greater than probes.startup.budgetSeconds",
+        ),
+    )
+
     @property
     def all_models(self) -> tuple[ModelSource, ...]:
         """The models, whether given by `model` or by `models`."""

@@ -1,0 +1,1 @@
+"""Turns the models of `berth.api` into CustomResourceDefinitions and their reference."""
