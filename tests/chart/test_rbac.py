@@ -17,7 +17,8 @@ NEEDED = {
     ("autoscaling", "horizontalpodautoscalers"): OWNED,
     ("policy", "poddisruptionbudgets"): OWNED,
     ("", "secrets"): OWNED,
-    ("", "pods"): {"get", "list"},
+    ("", "pods"): {"list"},
+    ("", "events"): {"list"},
     ("events.k8s.io", "events"): {"create", "patch"},
 }
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from berth.settings import Settings
+
 Render = Callable[..., Any]
 
 
@@ -72,7 +74,7 @@ def test_the_pod_outlives_the_grace_of_the_operator(render: Render, grace: int) 
 def test_settings_reach_the_operator(render: Render) -> None:
     manifests = render(
         "operator.workers=4",
-        "operator.connections=7",
+        "operator.connections=40",
         "operator.resyncSeconds=86400",
         "operator.logLevel=DEBUG",
         "scoringImage.pullPolicy=Never",
@@ -85,10 +87,24 @@ def test_settings_reach_the_operator(render: Render) -> None:
         "BERTH_SCORING_IMAGE_PULL_POLICY": "Never",
         "BERTH_LOG_LEVEL": "DEBUG",
         "BERTH_WORKERS": "4",
-        "BERTH_CONNECTIONS": "7",
+        "BERTH_CONNECTIONS": "40",
         "BERTH_RESYNC_SECONDS": "86400",
         "BERTH_SHUTDOWN_GRACE_SECONDS": "20",
     }
+
+
+def test_every_setting_is_one_that_the_operator_reads(default: Any) -> None:
+    given = {each["name"] for each in default.container["env"]}
+    assert given == {f"BERTH_{name}".upper() for name in Settings.model_fields} - {"BERTH_HTTP_PORT"}
+
+
+def test_the_defaults_of_the_chart_are_those_of_the_operator(
+    default: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = Settings()
+    for variable, value in default.environment.items():
+        monkeypatch.setenv(variable, value)
+    assert Settings() == defaults
 
 
 def test_the_operator_knows_its_pod_and_namespace(default: Any) -> None:

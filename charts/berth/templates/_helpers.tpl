@@ -83,10 +83,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch, delete]
-# Why a container fails.
+# Why a container fails, or what its pod waits for.
 - apiGroups: [""]
-  resources: [pods]
-  verbs: [get, list]
+  resources: [pods, events]
+  verbs: [list]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
