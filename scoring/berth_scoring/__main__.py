@@ -1,0 +1,7 @@
+"""`python -m berth_scoring`."""
+
+import sys
+
+from berth_scoring.cli import main
+
+sys.exit(main())

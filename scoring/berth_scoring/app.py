@@ -1,0 +1,167 @@
+"""From ASGI to a route and back: the way of every request."""
+
+import itertools
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from berth_scoring.access_log import AccessLog
+from berth_scoring.auth import KeyRing
+from berth_scoring.cors import Cors
+from berth_scoring.messages import Disconnected, Handler, Refusal, Request, Response
+from berth_scoring.metrics import RouteMetrics
+
+DEFAULT_BODY_LIMIT = 100 * 1024 * 1024
+REQUEST_ID_LIMIT = 100
+CLIENT_CLOSED = 499
+"""What the log and the metrics say of a request whose client did not wait; no one is sent it."""
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one path answers: a handler per method, and how a refusal looks to the clients of this protocol."""
+
+    handlers: Mapping[str, Handler]
+    refuse: Callable[[Refusal], Response]
+    metrics: RouteMetrics
+    keys: KeyRing | None = None
+    log: AccessLog | None = None
+
+    def handler(self, method: str) -> Handler:
+        """Return the handler of a method, or refuse it with status 405."""
+        handler = self.handlers.get(method) or self.handlers.get("GET" if method == "HEAD" else "")
+        if handler is None:
+            allowed = ", ".join(self.handlers)
+            raise Refusal(
+                405, f"Method {method} is not allowed here, but {allowed}", [(b"allow", allowed.encode())]
+            )
+        return handler
+
+
+class Application:
+    """A raw ASGI application: frameworks cost more than most models."""
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        fallback: Route,
+        *,
+        cors: Cors | None = None,
+        body_limit: int = DEFAULT_BODY_LIMIT,
+    ) -> None:
+        self._routes = routes
+        self._fallback = fallback
+        self._cors = cors
+        self._body_limit = body_limit
+        self._request_ids = request_ids()
+        self.closing = False
+        """Whether clients are asked to connect anew, elsewhere."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = time.perf_counter()
+        headers = scope["headers"]
+        request = Request(
+            scope["method"],
+            scope["path"],
+            scope["query_string"],
+            headers,
+            dict(headers),
+            b"",
+            next(self._request_ids),
+        )
+        route = self._routes.get(request.path, self._fallback)
+        try:
+            response = await self._respond(route, request, receive)
+        except Disconnected:
+            status = CLIENT_CLOSED
+        else:
+            status = response.status
+            await self._send(send, request, response)
+        elapsed = time.perf_counter() - started
+        route.metrics.record(status, elapsed)
+        if route.log is not None:
+            route.log.record(request.method, request.path, status, elapsed, request.request_id)
+
+    async def _respond(self, route: Route, request: Request, receive: Receive) -> Response:
+        try:
+            adopt_request_id(request)
+            if self._cors is not None and self._cors.is_preflight(request):
+                return self._cors.preflight(request)
+            if route.keys is not None:
+                route.keys.admit(request.fields.get(b"authorization"))
+            handler = route.handler(request.method)
+            request.body = await self._read_body(request, receive)
+            request.disconnect = lambda: _disconnect(receive)
+            return await handler(request)
+        except Refusal as refusal:
+            response = route.refuse(refusal)
+            response.headers.extend(refusal.headers)
+            return response
+
+    async def _read_body(self, request: Request, receive: Receive) -> bytes:
+        if int(request.fields.get(b"content-length", b"0")) > self._body_limit:
+            self._refuse_body()
+        message = await receive()
+        if not message.get("more_body"):
+            return _body(message)
+        chunks = [_body(message)]
+        size = len(chunks[0])
+        while message.get("more_body"):
+            message = await receive()
+            chunks.append(_body(message))
+            size += len(chunks[-1])
+            if size > self._body_limit:
+                self._refuse_body()
+        return b"".join(chunks)
+
+    def _refuse_body(self) -> NoReturn:
+        # The rest of the body is not read, so the connection cannot be used again.
+        raise Refusal(413, f"The body is larger than {self._body_limit} bytes", [(b"connection", b"close")])
+
+    async def _send(self, send: Send, request: Request, response: Response) -> None:
+        headers = response.headers
+        headers.append((b"content-length", str(len(response.body)).encode()))
+        if request.request_id:
+            headers.append((b"x-request-id", request.request_id.encode("latin-1")))
+        if self._cors is not None:
+            headers.extend(self._cors.headers(request))
+        if self.closing:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+
+def adopt_request_id(request: Request) -> None:
+    """Take the client's `x-request-id` for the one made up here, unless it is too long."""
+    given = request.header(b"x-request-id")
+    if given is None:
+        return
+    request.request_id = given if len(given) <= REQUEST_ID_LIMIT else ""
+    if not request.request_id:
+        raise Refusal(431, f"x-request-id must not exceed {REQUEST_ID_LIMIT} characters")
+
+
+def request_ids() -> itertools.chain[str]:
+    """Yield GUIDs with a random head and a running tail: a fresh GUID costs as much as routing."""
+    head = str(uuid.uuid4())[:24]
+    return itertools.chain.from_iterable((f"{head}{count:012x}",) for count in itertools.count(1))
+
+
+def _body(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    body: bytes = message.get("body", b"")
+    return body
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

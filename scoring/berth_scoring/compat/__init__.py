@@ -1,0 +1,1 @@
+"""The names that old scripts import, and the way they find them."""

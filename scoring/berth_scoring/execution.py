@@ -1,0 +1,230 @@
+"""Where scripts and models run: a queue that the event loop fills and the main thread empties."""
+
+import asyncio
+import contextlib
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+from berth_scoring.config import RequestLimits
+from berth_scoring.messages import Disconnect, Disconnected, Refusal
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+INTERRUPT = signal.SIGRTMIN + 4
+"""A signal that no script is likely to use: SIGALRM and its timer stay theirs."""
+
+TICK_SECONDS = 0.02
+STUCK_GRACE_SECONDS = 10.0
+
+
+class Interrupted(BaseException):
+    """Ends a run that has passed its deadline; not an Exception, so that a script does not swallow it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lane(Generic[T, R]):
+    """Work of one kind: `execute` answers up to `max_batch` requests at once, each by a result or an error."""
+
+    execute: Callable[[Sequence[T]], Sequence[R | Exception]]
+    max_batch: int = 1
+
+
+class Entry:
+    """One request on its way through the queue."""
+
+    __slots__ = ("disconnect", "future", "lane", "submitted", "value", "watcher")
+
+    def __init__(
+        self, lane: Lane[Any, Any], value: Any, future: asyncio.Future[Any], disconnect: Disconnect
+    ) -> None:
+        self.lane = lane
+        self.value = value
+        self.future = future
+        self.disconnect = disconnect
+        self.submitted = time.monotonic()
+        self.watcher: asyncio.Task[None] | None = None
+
+    def settle(self, outcome: object) -> None:
+        """Hand the outcome to whoever awaits it, unless that was done already."""
+        if self.future.done():
+            return
+        if isinstance(outcome, BaseException):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A batch that a thread is working on."""
+
+    entries: list[Entry]
+    started: float
+    overdue: bool = False
+
+
+class WorkQueue:
+    """Requests wait here until a thread takes them; the loop gives up on those that take too long."""
+
+    def __init__(self, limits: RequestLimits, on_batch: Callable[[int], None] = lambda _: None) -> None:
+        self._limits = limits
+        self._timeout = limits.timeout_milliseconds / 1000
+        self._patience = limits.max_queue_wait_milliseconds / 1000
+        self._on_batch = on_batch
+        self._changed = threading.Condition()
+        self._waiting: deque[Entry] = deque()
+        self._running: dict[int, Run] = {}
+        self._finished: deque[tuple[Entry, object]] = deque()
+        self._delivering = False
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticking = False
+
+    @property
+    def depth(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """How many requests are being worked on."""
+        return sum(len(run.entries) for run in list(self._running.values()))
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a run has gone on for so long after its deadline that only a restart helps."""
+        limit = time.monotonic() - 2 * self._timeout - STUCK_GRACE_SECONDS
+        return any(run.started < limit for run in list(self._running.values()))
+
+    def submit(self, lane: Lane[T, R], value: T, disconnect: Disconnect) -> asyncio.Future[R]:
+        """Queue a request; called on the event loop."""
+        loop = asyncio.get_running_loop()
+        entry = Entry(lane, value, loop.create_future(), disconnect)
+        with self._changed:
+            self._waiting.append(entry)
+            self._changed.notify()
+        if not self._ticking:
+            self._loop, self._ticking = loop, True
+            loop.call_later(TICK_SECONDS, self._tick)
+        return entry.future
+
+    def work(self) -> None:
+        """Answer requests in the calling thread until the queue is closed."""
+        while True:
+            # An interrupt may strike just after the run that it was meant for: that batch is answered already.
+            with contextlib.suppress(Interrupted):
+                entries = self._take()
+                if not entries:
+                    return
+                self._deliver(entries, self._execute(entries))
+
+    def close(self) -> None:
+        """Let the threads go once nothing waits any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Let runs in the calling thread, the process's main one, be cut at their deadline."""
+        previous = signal.signal(INTERRUPT, self._on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(INTERRUPT, previous)
+
+    def _take(self) -> list[Entry]:
+        with self._changed:
+            while True:
+                while not self._waiting:
+                    if self._closed:
+                        return []
+                    self._changed.wait()
+                if entries := self._next_batch():
+                    return entries
+
+    def _next_batch(self) -> list[Entry]:
+        lane = self._waiting[0].lane
+        batch: list[Entry] = []
+        while self._waiting and self._waiting[0].lane is lane and len(batch) < lane.max_batch:
+            entry = self._waiting.popleft()
+            if not entry.future.done():
+                batch.append(entry)
+        return batch
+
+    def _execute(self, entries: list[Entry]) -> Sequence[object]:
+        self._on_batch(len(entries))
+        thread = threading.get_ident()
+        self._running[thread] = Run(entries, time.monotonic())
+        try:
+            return entries[0].lane.execute([entry.value for entry in entries])
+        finally:
+            del self._running[thread]
+
+    def _deliver(self, entries: list[Entry], outcomes: Sequence[object]) -> None:
+        self._finished.extend(zip(entries, outcomes, strict=True))
+        if not self._delivering:
+            self._delivering = True
+            assert self._loop is not None  # noqa: S101 - whoever submitted has set it
+            self._loop.call_soon_threadsafe(self._settle_finished)
+
+    def _settle_finished(self) -> None:
+        self._delivering = False
+        while self._finished:
+            entry, outcome = self._finished.popleft()
+            entry.settle(outcome)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._give_up_waiting(now)
+        self._give_up_running(now)
+        self._watch_waiting()
+        self._ticking = bool(self._waiting or self._running)
+        if self._ticking and self._loop is not None:
+            self._loop.call_later(TICK_SECONDS, self._tick)
+
+    def _give_up_waiting(self, now: float) -> None:
+        with self._changed:
+            while self._waiting and now - self._waiting[0].submitted > self._patience:
+                self._waiting.popleft().settle(self._busy())
+
+    def _give_up_running(self, now: float) -> None:
+        for thread, run in list(self._running.items()):
+            if not run.overdue and now - run.started > self._timeout:
+                run.overdue = True
+                for entry in run.entries:
+                    entry.settle(self._timed_out())
+                if thread == threading.main_thread().ident:
+                    signal.pthread_kill(thread, INTERRUPT)
+
+    def _watch_waiting(self) -> None:
+        # Only who waits for more than a tick is watched: a task per request would cost more than most runs.
+        for entry in list(self._waiting):
+            if entry.watcher is None:
+                entry.watcher = asyncio.ensure_future(_abandon(entry))
+
+    def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        run = self._running.get(threading.get_ident())
+        if run is not None and run.overdue:
+            raise Interrupted
+
+    def _busy(self) -> Refusal:
+        wait = self._limits.max_queue_wait_milliseconds
+        message = f"The server is busy: no free slot within {wait} ms (maxQueueWaitMilliseconds). Try again"
+        return Refusal(503, message, [(b"retry-after", b"1")])
+
+    def _timed_out(self) -> Refusal:
+        limit = self._limits.timeout_milliseconds
+        return Refusal(504, f"Scoring timeout after {limit} ms (timeoutMilliseconds)")
+
+
+async def _abandon(entry: Entry) -> None:
+    await entry.disconnect()
+    entry.settle(Disconnected())

@@ -1,0 +1,100 @@
+"""A loaded model behind the queue: requests that wait together are answered by one call."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from berth_scoring.execution import Lane, WorkQueue
+from berth_scoring.formats.base import FormatModel, InputError, Tensors
+from berth_scoring.messages import Refusal, Request
+
+Inputs = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one request asks of a model."""
+
+    inputs: Inputs
+    outputs: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, the same for every input."""
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Calls of one kind may be joined."""
+        return self.outputs, tuple(
+            (name, array.dtype, array.shape[1:]) for name, array in self.inputs.items()
+        )
+
+
+class ModelService:
+    """One model under its name and version."""
+
+    def __init__(self, name: str, version: str, model: FormatModel, queue: WorkQueue) -> None:
+        self.name = name
+        self.version = version
+        self.model = model
+        self._queue = queue
+        self._lane: Lane[Call, Tensors] = Lane(lambda calls: answer_together(model, calls), model.max_batch)
+
+    async def predict(self, request: Request, inputs: Inputs, outputs: tuple[str, ...]) -> Tensors:
+        """Wait for the model's outputs; a refusal says what was wrong with the values."""
+        try:
+            return await self._queue.submit(self._lane, Call(inputs, outputs), request.disconnect)
+        except InputError as error:
+            raise Refusal(400, f"The model refused the values: {error}") from error
+
+
+def answer_together(model: FormatModel, calls: Sequence[Call]) -> list[Tensors | Exception]:
+    """Answer each call, those of a kind by one call of the model."""
+    kinds = defaultdict(list)
+    for index, call in enumerate(calls):
+        kinds[call.kind].append(index)
+    answers: dict[int, Tensors | Exception] = {}
+    for indexes in kinds.values():
+        answers |= zip(indexes, _answer_alike(model, [calls[index] for index in indexes]), strict=True)
+    return [answers[index] for index in range(len(calls))]
+
+
+def _answer_alike(model: FormatModel, calls: list[Call]) -> list[Tensors | Exception]:
+    if len(calls) == 1:
+        return [_attempt(model, calls[0])]
+    joined = _attempt(model, join(calls))
+    if isinstance(joined, Exception):
+        # One bad request must not fail its neighbours: each gets its own answer.
+        return [_attempt(model, call) for call in calls]
+    parts = split(joined, [call.rows for call in calls])
+    return list(parts) if parts else [_attempt(model, call) for call in calls]
+
+
+def _attempt(model: FormatModel, call: Call) -> Tensors | Exception:
+    try:
+        return model.predict(call.inputs, call.outputs)
+    except Exception as error:  # noqa: BLE001 - whatever a model raises is the answer of this one request
+        return error
+
+
+def join(calls: Sequence[Call]) -> Call:
+    """Put the rows of calls of one kind below each other."""
+    first = calls[0]
+    inputs = {name: np.concatenate([call.inputs[name] for call in calls]) for name in first.inputs}
+    return Call(inputs, first.outputs)
+
+
+def split(outputs: Tensors, rows: Sequence[int]) -> list[Tensors]:
+    """Take joined outputs apart again; none if an output does not have a row per row of input."""
+    if any(array.shape[:1] != (sum(rows),) for array in outputs.values()):
+        return []
+    ends = np.cumsum(rows)
+    return [
+        {name: array[end - count : end] for name, array in outputs.items()}
+        for count, end in zip(rows, ends, strict=True)
+    ]

@@ -1,0 +1,73 @@
+"""From JSON values to tensors of the type and shape that a model wants, or to a refusal that names the field."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from berth_scoring.formats.base import TensorSpec
+from berth_scoring.messages import Refusal
+
+ACCEPTED_KINDS = {"f": "fiu", "i": "iu", "u": "iu", "b": "b", "O": "U"}
+"""For each kind of tensor the kinds of JSON values that fill it without loss."""
+
+KIND_NAMES = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "booleans", "O": "strings"}
+
+
+def array_of(values: object, dtype: np.dtype[Any], field: str) -> NDArray[Any]:
+    """Turn nested lists into an array of `dtype`."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise Refusal(400, f"{field}: the rows differ in length or depth") from error
+    if array.dtype.kind not in ACCEPTED_KINDS[dtype.kind] and array.size:
+        wanted = KIND_NAMES[dtype.kind]
+        raise Refusal(
+            400, f"{field}: expected {wanted}, found {_stranger(values, ACCEPTED_KINDS[dtype.kind])}"
+        )
+    if dtype.kind in "iu":
+        _check_range(array, dtype, field)
+    return array.astype(dtype, copy=False)
+
+
+def check_shape(array: NDArray[Any], spec: TensorSpec, field: str) -> None:
+    """Refuse an array that the model's input cannot hold."""
+    fits = array.ndim == len(spec.shape) and all(
+        want is None or want == have for want, have in zip(spec.shape, array.shape, strict=True)
+    )
+    if not fits:
+        expected, found = describe(spec.shape), describe(array.shape)
+        raise Refusal(
+            400,
+            f"{field}: expected shape {expected} for input {spec.name!r}, found {found}{_hint(array, spec)}",
+        )
+    if not array.size:
+        raise Refusal(400, f"{field}: there are no rows")
+
+
+def describe(shape: tuple[int | None, ...]) -> str:
+    """Write a shape as the Open Inference Protocol does, with -1 for any length."""
+    return str([-1 if length is None else length for length in shape])
+
+
+def _hint(array: NDArray[Any], spec: TensorSpec) -> str:
+    if array.ndim == len(spec.shape) == 2 and spec.shape[1] is not None:
+        return f": the model takes {spec.shape[1]} features per row, these rows have {array.shape[1]}"
+    if array.ndim == 1 and len(spec.shape) == 2:
+        return ": a single row is a list in a list"
+    return ""
+
+
+def _check_range(array: NDArray[Any], dtype: np.dtype[Any], field: str) -> None:
+    limits = np.iinfo(dtype)
+    if array.size and (array.min() < limits.min or array.max() > limits.max):
+        raise Refusal(400, f"{field}: a value does not fit {dtype.name}")
+
+
+def _stranger(values: object, kinds: str) -> str:
+    """Find the first value that does not belong, and where it stands."""
+    path = ""
+    while isinstance(values, list):
+        index = next((i for i, value in enumerate(values) if np.asarray(value).dtype.kind not in kinds), 0)
+        values, path = values[index], f"{path}[{index}]"
+    return f"{values!r:.40} at {path or 'the top'}"

@@ -1,0 +1,155 @@
+"""`berth-scoring serve`: puts the parts together."""
+
+import gc
+import io
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from berth_scoring import azureml, swagger
+from berth_scoring.access_log import AccessLog
+from berth_scoring.app import DEFAULT_BODY_LIMIT, Application, Route
+from berth_scoring.auth import KeyRing
+from berth_scoring.azureml import ScriptService
+from berth_scoring.config import CodeSource, ConfigError, Layout, ScoringConfig
+from berth_scoring.cors import Cors
+from berth_scoring.execution import WorkQueue
+from berth_scoring.lifecycle import Lifecycle
+from berth_scoring.messages import Headers
+from berth_scoring.metrics import Metrics
+from berth_scoring.routes import RouteFactory, azure_routes, probe_routes
+from berth_scoring.script import is_schema_decorated
+from berth_scoring.server import STOP_SIGNALS, Server, exit_at_once, listen
+from berth_scoring.startup import StartupError, export_environment, load_model, start_script
+from berth_scoring.swagger import Service, Swagger
+from berth_scoring.termination import write_termination_message
+
+STARTUP_FAILED = 3
+GC_THRESHOLD = 50_000
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Serve until told to stop; returns the exit code of the process."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, exit_at_once)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    layout = Layout.from_environment(environment)
+    log = AccessLog()
+    try:
+        _serve(ScoringConfig.from_environment(environment), layout, environment, log)
+    except (ConfigError, StartupError) as error:
+        text = str(error) if isinstance(error, StartupError) else f"ConfigInvalid: {error}"
+        print(text, file=sys.stderr)  # noqa: T201 - for kubectl logs
+        write_termination_message(layout.termination_log, text)
+        return STARTUP_FAILED
+    finally:
+        log.close()
+    return 0
+
+
+def _serve(config: ScoringConfig, layout: Layout, environment: Mapping[str, str], log: AccessLog) -> None:
+    export_environment(config, layout)
+    metrics = Metrics()
+    queue = WorkQueue(config.requests, metrics.observe_batch)
+    lifecycle = Lifecycle(lambda: queue.stuck)
+    make = RouteFactory(metrics, _key_ring(config.keys_dir), log)
+    scoring = Scoring(config, layout, environment, make, queue)
+    application = Application(
+        probe_routes(make, lifecycle) | scoring.routes(),
+        make.fallback(),
+        cors=Cors.from_text(environment.get("AML_CORS_ORIGINS")),
+        body_limit=int(environment.get("BERTH_MAX_BODY_BYTES", DEFAULT_BODY_LIMIT)),
+    )
+    server = Server(
+        application,
+        queue,
+        lifecycle,
+        drain_seconds=float(environment.get("BERTH_DRAIN_SECONDS", "5")),
+        stop_seconds=config.requests.timeout_milliseconds / 1000,
+    )
+    metrics.watch_queue(lambda: queue.depth, lambda: queue.running)
+    for model in config.models:
+        metrics.describe(model)
+    _settle_memory()
+    with _listener(config.port) as listener:
+        server.run(listener, config.requests.max_concurrent_per_replica)
+
+
+class Scoring:
+    """Loads what the configuration names, and makes its routes."""
+
+    def __init__(
+        self,
+        config: ScoringConfig,
+        layout: Layout,
+        environment: Mapping[str, str],
+        make: RouteFactory,
+        queue: WorkQueue,
+    ) -> None:
+        self._config = config
+        self._layout = layout
+        self._make = make
+        self._queue = queue
+        self._service = Service.from_environment(environment)
+        self._threads = int(environment.get("BERTH_THREADS", "1"))
+        self._server_version = _server_version(environment)
+
+    def routes(self) -> dict[str, Route]:
+        """Load the script, or without one each model by its format, and return all scoring routes."""
+        code = self._config.code
+        return self._model_routes() if code is None else self._script_routes(code)
+
+    def _script_routes(self, code: CodeSource) -> dict[str, Route]:
+        script = start_script(code, self._layout)
+        schema = swagger.script_schema(script.run) if is_schema_decorated(script.run) else swagger.UNDECLARED
+        documents = swagger.documents(self._service, schema, self._layout.code)
+        handlers = ScriptService(script, self._queue).handlers
+        return azure_routes(self._make, handlers, Swagger(documents), self._server_version)
+
+    def _model_routes(self) -> dict[str, Route]:
+        # These need numpy, which is only there with the extra of a format.
+        from berth_scoring.formats.service import ModelService  # noqa: PLC0415
+        from berth_scoring.protocols.routes import model_routes, score_handlers, score_schema  # noqa: PLC0415
+
+        services = [
+            ModelService(
+                model.name, model.version, load_model(model, self._layout, self._threads), self._queue
+            )
+            for model in self._config.models
+        ]
+        documents = swagger.documents(self._service, score_schema(), None)
+        azure = azure_routes(self._make, score_handlers(services), Swagger(documents), self._server_version)
+        return azure | model_routes(self._make, services)
+
+
+def _server_version(environment: Mapping[str, str]) -> Headers:
+    shown = environment.get("SERVER_VERSION_LOG_RESPONSE_ENABLED", "true").lower() == "true"
+    return [azureml.SERVER_VERSION] if shown else []
+
+
+def _key_ring(folder: Path | None) -> KeyRing | None:
+    if folder is None:
+        return None
+    keys = KeyRing(folder)
+    if not keys:
+        raise StartupError(
+            "KeysMissing", f"no key in {folder}: it must hold primaryKey, secondaryKey or both"
+        )
+    return keys
+
+
+def _listener(port: int) -> socket.socket:
+    try:
+        return listen(port)
+    except OSError as error:
+        raise StartupError("PortUnavailable", f"cannot listen on port {port}: {error}") from error
+
+
+def _settle_memory() -> None:
+    # What is loaded stays: the collector need not walk it again and again while requests are answered.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 20)

@@ -1,0 +1,122 @@
+"""The process: an event loop in a second thread, the script or model in the main one."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from types import FrameType
+
+import uvicorn
+import uvloop
+
+from berth_scoring.app import Application
+from berth_scoring.execution import WorkQueue
+from berth_scoring.lifecycle import Lifecycle
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+KEEP_ALIVE_SECONDS = 75
+"""Longer than the 60 s of common proxies: whoever pools connections must be the one to close them."""
+
+
+class Server:
+    """Serves until it is told to stop, then drains."""
+
+    def __init__(
+        self,
+        application: Application,
+        queue: WorkQueue,
+        lifecycle: Lifecycle,
+        *,
+        drain_seconds: float,
+        stop_seconds: float,
+    ) -> None:
+        self._application = application
+        self._queue = queue
+        self._lifecycle = lifecycle
+        self._drain_seconds = drain_seconds
+        config = uvicorn.Config(
+            application,  # type: ignore[arg-type] # plain dictionaries for scope and messages
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=int(stop_seconds) + 1,
+        )
+        self._http = uvicorn.Server(config)
+        self._signals, self._wakeup = socket.socketpair()
+
+    def run(self, listener: socket.socket, workers: int) -> None:
+        """Serve on `listener`, with runs in the calling thread, which must be the main one, and in more."""
+        self._route_signals()
+        threads = [threading.Thread(target=self._queue.work, daemon=True) for _ in range(workers - 1)]
+        loop = threading.Thread(target=self._serve, args=(listener,), name="http")
+        with self._queue.interrupting():
+            for thread in (loop, *threads):
+                thread.start()
+            self._queue.work()
+            loop.join()
+
+    def _route_signals(self) -> None:
+        # The interpreter runs handlers only between two steps of the main thread, which a long run may not take;
+        # its C part writes the number to this socket at once, and the loop acts on it.
+        for end in (self._signals, self._wakeup):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler, exit_at_once}:
+                signal.signal(number, _leave_to_loop)
+        os.register_at_fork(after_in_child=_forget_signals)
+
+    def _serve(self, listener: socket.socket) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve_until_stopped(listener))
+        self._queue.close()
+
+    async def _serve_until_stopped(self, listener: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(self._signals, self._on_signals)
+        await self._http.serve(sockets=[listener])
+
+    def _on_signals(self) -> None:
+        for number in self._signals.recv(64):
+            if number in STOP_SIGNALS:
+                self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        if self._lifecycle.draining:
+            os._exit(128 + number)
+        self._lifecycle.draining = True
+        self._application.closing = True
+        asyncio.get_running_loop().call_later(self._drain_seconds, self._finish)
+
+    def _finish(self) -> None:
+        self._http.should_exit = True
+
+
+def listen(port: int) -> socket.socket:
+    """Listen on all addresses, of both families where there are two."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=2048)
+    return socket.create_server(("0.0.0.0", port), backlog=2048)  # noqa: S104 - a pod is reached from outside
+
+
+def exit_at_once(number: int, _frame: FrameType | None) -> None:
+    """Leave while nothing is served yet: as process 1 the default would be to stay."""
+    raise SystemExit(128 + number)
+
+
+def _leave_to_loop(_number: int, _frame: FrameType | None) -> None:
+    """Exist, so that the signal is caught; the loop hears of it through the wake-up socket."""
+
+
+def _forget_signals() -> None:
+    # A child forked by a script shares the socket: a signal to it must not stop the server.
+    signal.set_wakeup_fd(-1)
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is _leave_to_loop:
+            signal.signal(number, signal.SIG_DFL)
