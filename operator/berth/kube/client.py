@@ -11,7 +11,7 @@ import orjson
 from berth.core.errors import Conflict, Gone, ReconcileError, Terminal, Transient
 from berth.core.keys import Key
 from berth.kube.connection import Connection
-from berth.kube.resources import Resource
+from berth.plan.resources import Resource
 
 Object = dict[str, Any]
 
@@ -54,21 +54,28 @@ class Api:
         return await self._request("GET", resource, resource.path(key))
 
     async def list(
-        self, resource: Resource, namespace: str = "", *, labels: str = "", chunk: int = 500
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        chunk: int = 500,
     ) -> Listing:
-        """Read all objects that a label selector matches, `chunk` at a time."""
-        return await self._list(resource, namespace, labels, chunk, {})
+        """Read all objects that the selectors match, `chunk` at a time."""
+        return await self._list(resource, namespace, _selectors(labels, fields), chunk, {})
 
     async def list_metadata(
         self, resource: Resource, namespace: str = "", *, labels: str = "", chunk: int = 500
     ) -> Listing:
         """Read the metadata alone of all objects that a label selector matches."""
-        return await self._list(resource, namespace, labels, chunk, _METADATA_ONLY)
+        return await self._list(resource, namespace, _selectors(labels), chunk, _METADATA_ONLY)
 
-    async def apply(self, resource: Resource, body: Object) -> Object:
+    async def apply(self, resource: Resource, body: Object, *, manager: str = FIELD_MANAGER) -> Object:
         """Create or change an object by server-side apply, taking over what others own of it."""
+        params = {"fieldManager": manager, "force": "true"}
         return await self._request(
-            "PATCH", resource, resource.path(_key(body)), body, params=_APPLY_PARAMS, headers=_APPLY
+            "PATCH", resource, resource.path(_key(body)), body, params=params, headers=_APPLY
         )
 
     async def apply_status(self, resource: Resource, body: Object) -> Object:
@@ -101,10 +108,15 @@ class Api:
         await self._request("DELETE", resource, resource.path(key), body, headers=_JSON)
 
     async def _list(
-        self, resource: Resource, namespace: str, labels: str, chunk: int, headers: Mapping[str, str]
+        self,
+        resource: Resource,
+        namespace: str,
+        selectors: Mapping[str, str],
+        chunk: int,
+        headers: Mapping[str, str],
     ) -> Listing:
         items: list[Object] = []
-        params = {"limit": str(chunk)} | ({"labelSelector": labels} if labels else {})
+        params = {"limit": str(chunk), **selectors}
         while True:
             page = await self._request(
                 "GET", resource, resource.collection(namespace), params=params, headers=headers
@@ -169,6 +181,11 @@ def _status(payload: bytes, code: int) -> tuple[str, str]:
         return status.get("reason") or f"Http{code}", status["message"]
     except (orjson.JSONDecodeError, AttributeError, KeyError):
         return f"Http{code}", payload[:200].decode(errors="replace") or f"HTTP {code}"
+
+
+def _selectors(labels: str = "", fields: str = "") -> dict[str, str]:
+    selectors = {"labelSelector": labels, "fieldSelector": fields}
+    return {name: selector for name, selector in selectors.items() if selector}
 
 
 def _key(body: Object) -> Key:

@@ -61,6 +61,11 @@ class Desired:
         return str(self.body["metadata"]["name"])
 
     @property
+    def fields(self) -> Json:
+        """The object without its kind, which lists of objects leave out."""
+        return {name: value for name, value in self.body.items() if name not in ("apiVersion", "kind")}
+
+    @property
     def applied(self) -> str:
         """The hash that tells this wish from an earlier one."""
         return str(self.body["metadata"]["annotations"][APPLIED])

@@ -1,8 +1,8 @@
 """Tell whether an object in the cluster already holds all that Berth wants of it.
 
 A server-side apply that changes nothing is the most expensive call there is. So what is wanted is compared
-with what the watch has seen, as the API server would merge them: lists of named things by their key, other lists
-as a whole, and nothing that Berth does not set.
+with what the watch has seen, as the API server would merge them: lists of named things by their key, other
+lists as a whole, and nothing that Berth does not set.
 """
 
 from collections.abc import Mapping, Sequence

@@ -68,7 +68,8 @@ def narrow_child(raw: Mapping[str, Any]) -> Observed:
 
 def narrow_secret(raw: Mapping[str, Any]) -> Observed:
     """Keep the names of a Secret's entries, never their values."""
-    return _narrow(raw, {"entries": sorted(name for name, value in raw.get("data", {}).items() if value)})
+    filled = sorted(name for name, value in raw.get("data", {}).items() if value)
+    return _narrow(raw, {"type": raw.get("type"), "entries": filled})
 
 
 def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:

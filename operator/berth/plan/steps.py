@@ -118,7 +118,7 @@ def _towards(subject: Subject, desired: Desired, there: Parsed | None) -> Iterat
     if desired.resource is DEPLOYMENTS and children.is_autoscaled(subject) and there["ownsReplicas"]:
         yield ReleaseReplicas(key, _present_replicas(subject, there))
     same_wish = there["metadata"]["annotations"].get(APPLIED) == desired.applied
-    if not (same_wish and covers(there, desired.body)):
+    if not (same_wish and covers(there, desired.fields)):
         yield Apply(desired, drifted=same_wish)
     if desired.resource is SECRETS and (missing := sorted(set(KEY_NAMES) - set(there["entries"]))):
         yield FillKeys(key, tuple(missing))
