@@ -63,8 +63,9 @@ def _format(name: ModelFormat) -> Capability:
     )
 
 
-def _remote(scheme: str, where: str) -> Capability:
-    return Capability("", NOWHERE, f"give an https:// URI, such as {where}", scheme=scheme)
+def _remote(scheme: str) -> Capability:
+    instead = "give an https:// URI, with credentialsSecretRef where the server asks for credentials"
+    return Capability("", NOWHERE, instead, scheme=scheme)
 
 
 _FORMATS_TO_COME = (
@@ -147,12 +148,9 @@ CAPABILITIES: tuple[Capability, ...] = (
     ),
     Capability("", IN_CLUSTER, "only pods mount volumes; give an https:// or file:// URI", scheme="pvc"),
     Capability("", ALL, scheme="file"),
-    _remote("abfss", "a blob address with a SAS"),
-    _remote("wasbs", "a blob address with a SAS"),
-    _remote("s3", "a presigned URL"),
-    _remote("gs", "a signed URL"),
-    _remote("hf", "https://huggingface.co/ORG/REPO/resolve/REVISION/FILE"),
-    _remote("oci", "a release asset, or build the model into spec.image and give a file:// URI"),
+    *map(_remote, ("abfss", "wasbs", "s3", "gs")),
+    Capability("", NOWHERE, "give https://huggingface.co/ORG/REPO/resolve/REVISION/FILE", scheme="hf"),
+    Capability("", NOWHERE, "build the model into spec.image and give a file:// URI", scheme="oci"),
 )
 
 

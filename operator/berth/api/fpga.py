@@ -5,8 +5,8 @@ from pydantic import Field, StringConstraints
 
 from berth.api.aks import Expose
 from berth.api.base import ApiModel, Rule
-from berth.api.common import NodeSelector, ObjectName, ObjectRef, PullSecrets, Sha256, Tolerations
-from berth.api.uri import Uri
+from berth.api.common import NodeSelector, ObjectName, PullSecrets, Tolerations
+from berth.api.source import Source
 
 TensorName = Annotated[
     str, StringConstraints(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_./:-]*$")
@@ -21,17 +21,6 @@ class Featurizer(StrEnum):
     DENSENET121 = "DenseNet121"
     VGG16 = "VGG16"
     SSDVGG = "SSDVGG"
-
-
-class Weights(ApiModel):
-    """Weights of your own for the featurizer."""
-
-    uri: Uri
-    """File with the featurizer as ONNX."""
-    sha256: Sha256 | None = None
-    """Digest that the fetched content must have, in lower-case hex."""
-    credentials_secret_ref: ObjectRef | None = None
-    """Secret with the credentials for a remote URI."""
 
 
 class Device(ApiModel):
@@ -66,8 +55,8 @@ class FpgaTarget(ApiModel):
 
     featurizer: Featurizer | None = None
     """Network that runs on the device. Needed unless `spec.image` brings its own."""
-    weights: Weights | None = None
-    """Weights of your own for the featurizer. Without them, the stock weights."""
+    weights: Source | None = None
+    """Weights of your own for the featurizer, as ONNX. Without them, the stock weights."""
     input_tensor: TensorName = "images"
     """Name of the tensor with the input."""
     output_tensor: TensorName = "output_alias"

@@ -42,7 +42,7 @@ def _scheme_rules() -> tuple[Rule, ...]:
     shapes = (
         Rule(
             f"!self.startsWith('{scheme.prefix}') || self.matches(r'^{scheme.prefix}{scheme.pattern}$')",
-            f"write it as {scheme.shape}",
+            f"write a URI of {scheme.name} as {scheme.shape}",
         )
         for scheme in SCHEMES
     )
