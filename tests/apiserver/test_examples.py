@@ -1,5 +1,6 @@
 """A real API server accepts every file in examples/."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,19 +15,38 @@ Kubectl = Callable[..., str]
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 MANIFESTS = sorted(path.name for path in EXAMPLES.glob("*.yaml") if path.name != "kustomization.yaml")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+FENCED = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CRD = "crd/modeldeployments.berth.dev"
 APPLY = ("apply", "--server-side", "--dry-run=server", "--validate=strict")
 
 
 @pytest.fixture(scope="module")
 def served(kubectl: Kubectl) -> None:
     kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "crds")
-    kubectl("wait", "--for=condition=Established", "crd/modeldeployments.berth.dev", "--timeout=30s")
+    # Its status is empty at first, which `kubectl wait --for=condition` does not bear.
+    kubectl("wait", "--for=jsonpath={.status.acceptedNames.kind}=ModelDeployment", CRD, "--timeout=30s")
+    kubectl("wait", "--for=condition=Established", CRD, "--timeout=30s")
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_an_example_is_accepted(kubectl: Kubectl, served: None, name: str) -> None:
     printed = kubectl(*APPLY, "-f", EXAMPLES / name)
     assert "modeldeployment.berth.dev/" in printed
+
+
+def test_what_a_document_shows_is_accepted(kubectl: Kubectl, served: None) -> None:
+    shown = [block for path in DOCUMENTS for block in FENCED.findall(path.read_text())]
+    manifests = [block for block in shown if "kind: ModelDeployment" in block]
+    assert len(manifests) >= 2
+    for manifest in manifests:
+        kubectl(*APPLY, "-f", "-", stdin=manifest)
+
+
+def test_what_the_chart_shows_to_artifact_hub_is_accepted(kubectl: Kubectl, served: None) -> None:
+    chart = yaml.safe_load((ROOT / "charts" / "berth" / "Chart.yaml").read_text())
+    for example in yaml.safe_load(chart["annotations"]["artifacthub.io/crdsExamples"]):
+        kubectl(*APPLY, "-f", "-", stdin=yaml.safe_dump(example))
 
 
 def test_there_is_an_example_for_each_target() -> None:

@@ -1,5 +1,5 @@
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from berth_sandbox.cluster import binaries
+from berth_sandbox.cluster.control_plane import ControlPlane
+from berth_sandbox.cluster.control_plane import control_plane as running_control_plane
 
 CHART = Path(__file__).resolve().parents[2] / "charts" / "berth"
 KUBERNETES = binaries.KUBERNETES_VERSION
@@ -88,3 +90,16 @@ def render(template: Helm) -> Render:
         return Manifests(done.stdout)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """An API server of its own: Helm takes over no resource definition that another test has applied."""
+    with running_control_plane() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kubectl(control_plane: ControlPlane) -> Callable[..., str]:
+    """Run kubectl with the given arguments against that API server."""
+    return control_plane.kubectl
