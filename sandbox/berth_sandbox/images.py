@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from berth_sandbox import folders
@@ -29,21 +30,37 @@ IGNORED = {"__pycache__"}
 class Image:
     """An image of this repository: its name, its Dockerfile and what it is made of."""
 
-    name: str
+    repository: str
     dockerfile: str
     inputs: tuple[str, ...]
 
-    def key(self) -> str:
-        """Return a digest that changes with anything that changes the image."""
+    @cached_property
+    def tag(self) -> str:
+        """Return a tag that changes with anything that changes the image, so that Pods follow it."""
         sources = (folders.REPOSITORY / each for each in (*self.inputs, self.dockerfile, ".dockerignore"))
         return digest(folders.REPOSITORY, _files(sources))
+
+    @property
+    def reference(self) -> str:
+        """Return the full name of the image as it is now."""
+        return f"{self.repository}:{self.tag}"
+
+    @property
+    def alias(self) -> str:
+        """Return the name under which manifests written by hand find it."""
+        return f"{self.repository}:dev"
+
+    @property
+    def file_name(self) -> str:
+        """Return the last part of the repository."""
+        return self.repository.rpartition("/")[2]
 
 
 SHARED_INPUTS = ("pyproject.toml", "uv.lock", "sandbox/pyproject.toml", "scoring/pyproject.toml")
 OPERATOR = Image(
-    "localhost/berth:dev", "operator/Dockerfile", (*SHARED_INPUTS, "operator", "README.md", "LICENSE")
+    "localhost/berth", "operator/Dockerfile", (*SHARED_INPUTS, "operator", "README.md", "LICENSE")
 )
-SCORING = Image("localhost/berth-scoring:dev", "scoring/Dockerfile", (*SHARED_INPUTS, "scoring"))
+SCORING = Image("localhost/berth-scoring", "scoring/Dockerfile", (*SHARED_INPUTS, "scoring"))
 OWN = (OPERATOR, SCORING)
 
 
@@ -57,17 +74,17 @@ def digest(root: Path, files: Iterable[Path]) -> str:
 
 def archive(image: Image) -> Path:
     """Return the OCI archive of one of this repository's images, built now if its inputs are new."""
-    base, stem = base_image(), _file_name(image.name)
+    base = base_image()
 
     def build(output: Path) -> None:
-        with step(f"building the image {image.name}"):
+        with step(f"building the image {image.reference}"):
             dockerfile = folders.REPOSITORY / image.dockerfile
-            _build(image.name, folders.REPOSITORY, dockerfile, "--build-arg", f"BASE_IMAGE={base}")
-            _export(image.name, output)
-        for older in _archives().glob(f"{stem}-{'?' * KEY_LENGTH}.tar"):
+            _build(image.reference, folders.REPOSITORY, dockerfile, "--build-arg", f"BASE_IMAGE={base}")
+            _export(image.reference, output)
+        for older in _archives().glob(f"{image.file_name}-{'?' * KEY_LENGTH}.tar"):
             older.unlink()
 
-    return made(_archives() / f"{stem}-{image.key()}.tar", build)
+    return made(_archives() / f"{image.file_name}-{image.tag}.tar", build)
 
 
 def pause_archive() -> Path:
@@ -111,7 +128,7 @@ def _build(name: str, context: Path, dockerfile: Path, *options: str) -> None:
 
 
 def _export(name: str, output: Path) -> None:
-    _buildah("push", name, f"oci-archive:{output}:{name}")
+    _buildah("push", "--disable-compression", name, f"oci-archive:{output}:{name}")
 
 
 def _buildah(*arguments: str | Path) -> str:
@@ -126,10 +143,6 @@ def _buildah(*arguments: str | Path) -> str:
 
 def _archives() -> Path:
     return folders.cache() / "images"
-
-
-def _file_name(image: str) -> str:
-    return image.rpartition("/")[2].partition(":")[0]
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:

@@ -45,6 +45,7 @@ KUBERNETES = Module(
 )
 HELM = Module("helm")
 METRICS_SERVER = Module("metrics-server")
+ALL = (KUBERNETES, HELM, METRICS_SERVER)
 
 
 def built(module: Module) -> Path:
@@ -58,3 +59,8 @@ def built(module: Module) -> Path:
                 (output / made_as).rename(output / wanted)
 
     return made(folders.cache() / "bin" / module.key(toolchain.version), build)
+
+
+def built_all() -> list[Path]:
+    """Return the folders of all programs, built now unless they are there already."""
+    return [built(module) for module in ALL]

@@ -66,7 +66,18 @@ class Cluster:
 
     def load_image(self, archive: Path) -> None:
         """Put the images of an OCI archive on the node."""
-        self.machine.runner.run("ctr", "--namespace=k8s.io", "images", "import", archive)
+        self._ctr("import", archive)
+
+    def has_image(self, reference: str) -> bool:
+        """Tell whether the node has an image of this name."""
+        return reference in self._ctr("list", "--quiet").split()
+
+    def tag_image(self, reference: str, alias: str) -> None:
+        """Give an image of the node a second name."""
+        self._ctr("tag", "--force", reference, alias)
+
+    def _ctr(self, *arguments: str | Path) -> str:
+        return self.machine.runner.run("ctr", "--namespace=k8s.io", "images", *arguments)
 
     def down(self) -> None:
         """Stop the cluster and leave nothing of it behind."""

@@ -71,6 +71,7 @@ def write_kubelet_config(
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{cgroup}",
+        "clusterDNS": [str(network.resolver)],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "evictionHard": {},

@@ -1,0 +1,52 @@
+# The verbs of this project. `make demo` and `make test` install what they need.
+
+CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/berth
+UV_PIN  := 0.13.9
+UV_HOME := $(CACHE)/uv-$(UV_PIN)
+UV      := $(UV_HOME)/bin/uv
+RUN     := $(UV) run --frozen
+STAGE   := $(RUN) berth-sandbox stage
+
+# Everything runs on the system's Python or a newer one that is here; none is downloaded.
+export UV_PYTHON_DOWNLOADS := never
+export PATH := $(UV_HOME)/bin:$(PATH)
+
+.PHONY: help demo demo-down test check unit contract apiserver chart e2e perf crds clean sync
+
+help:
+	@echo 'make demo        a cluster, Berth, the examples, an answer from each'
+	@echo 'make demo-down   remove every trace of the demo'
+	@echo 'make test        every check and test, in order'
+	@echo 'make check | unit | contract | apiserver | chart | e2e | perf    one stage of it'
+	@echo 'make crds        write the generated files anew'
+	@echo 'make clean       remove the demo and the caches'
+
+demo: sync
+	@$(RUN) berth-sandbox demo
+
+demo-down: sync
+	@$(RUN) berth-sandbox demo-down
+
+test: sync
+	@$(STAGE) check unit contract apiserver chart e2e perf
+
+check unit contract apiserver chart e2e perf: sync
+	@$(STAGE) $@
+
+crds: sync
+	@$(RUN) python -m berth.schema crds charts/berth/files/crds --reference docs/reference
+
+clean: demo-down
+	rm -rf .venv $(CACHE)
+
+sync: $(UV)
+	@$(UV) sync --frozen --quiet
+
+$(UV):
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or newer is needed: install it as python3.'; exit 1; }
+	@python3 -c 'import ensurepip' 2>/dev/null || .ci/install-venv
+	@echo '  installing uv $(UV_PIN) from PyPI ...'
+	@python3 -m venv $(UV_HOME)
+	@$(UV_HOME)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_PIN) || \
+	    { echo 'PyPI could not be reached: check the network and try again.'; exit 1; }

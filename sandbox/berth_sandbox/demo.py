@@ -1,0 +1,151 @@
+"""From nothing to a scored request: what `make demo` does and shows."""
+
+import json
+import sys
+import time
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from berth_sandbox import chart, folders, images
+from berth_sandbox.access import Access, Provider
+from berth_sandbox.errors import SandboxError
+from berth_sandbox.forward import forwarded, post
+from berth_sandbox.progress import step
+from berth_sandbox.runner import Runner
+from berth_sandbox.table import render
+
+NAMESPACE = "demo"
+READY_SECONDS = 300
+MODELS = "examples/iris/out"
+COLUMNS = ("NAME", "TARGET", "READY", "SECONDS", "ENDPOINT", "REQUEST", "ANSWER")
+NEXT = """
+Go on with
+
+    export KUBECONFIG=$PWD/.sandbox/kubeconfig PATH=$PWD/.sandbox/bin:$PATH
+    kubectl get mdep -A
+    kubectl patch mdep -n demo iris-onnx --type merge -p '{"spec": {"scaling": {"replicas": 2}}}'
+    kubectl explain mdep.spec
+
+`make demo-down` removes every trace.
+"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One manifest of `examples/` and the request that shows what it does."""
+
+    name: str
+    target: str
+    path: str
+    body: Mapping[str, Any]
+    needs_key: bool = False
+
+
+EXAMPLES = (
+    Example("iris-score-py", "AKS", "/score", {"data": [[5.1, 3.5, 1.4, 0.2]]}, needs_key=True),
+    Example("iris-onnx", "AKS", "/v1/models/iris:predict", {"instances": [[6.3, 3.3, 6.0, 2.5]]}),
+)
+
+
+def show(provider: Provider, cluster: str) -> Access:
+    """Bring up the cluster, install Berth, serve the examples, ask each of them and print the answers."""
+    started = time.monotonic()
+    access = provider.up(cluster)
+    provider.load(cluster, images.OWN)
+    chart.install(access)
+    train()
+    applied = apply(access)
+    seconds = wait_until_ready(access, applied)
+    rows = [row(access, example, seconds[example.name]) for example in EXAMPLES]
+    print(f"\n{render(COLUMNS, rows)}\n\nAll of it took {time.monotonic() - started:.0f} s.")
+    return access
+
+
+def train() -> None:
+    """Train the models of the examples, unless they are there already."""
+    output = folders.REPOSITORY / MODELS
+    if not output.is_dir():
+        with step("training a model on the iris data"):
+            script = folders.REPOSITORY / "examples" / "iris" / "train.py"
+            Runner().run(sys.executable, script, output)
+
+
+def apply(access: Access) -> float:
+    """Apply the examples and return the moment, on the monotonic clock."""
+    with step("applying examples/"):
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        access.kubectl("apply", "--filename=-", stdin=json.dumps(namespace))
+        applied = time.monotonic()
+        access.kubectl("apply", f"--namespace={NAMESPACE}", "--kustomize", folders.REPOSITORY / "examples")
+    return applied
+
+
+def wait_until_ready(access: Access, applied: float) -> dict[str, float]:
+    """Return the seconds from apply to Ready of each example, by name."""
+    seconds: dict[str, float] = {}
+    wanted = {example.name for example in EXAMPLES}
+    with step("waiting for the models to be ready"):
+        while not wanted <= seconds.keys():
+            objects = _deployments(access)
+            passed = time.monotonic() - applied
+            if passed > READY_SECONDS:
+                raise SandboxError(f"Not ready after {READY_SECONDS} s:\n{_reasons(objects)}")
+            for name in {_name(each) for each in objects if is_ready(each)} - seconds.keys():
+                seconds[name] = passed
+            time.sleep(0.2)
+    return seconds
+
+
+def is_ready(deployment: Mapping[str, Any]) -> bool:
+    """Tell whether the wanted generation of a ModelDeployment serves."""
+    status = deployment.get("status", {})
+    current = status.get("observedGeneration") == deployment["metadata"]["generation"]
+    return current and _ready_condition(deployment).get("status") == "True"
+
+
+def row(access: Access, example: Example, seconds: float) -> Sequence[str]:
+    """Ask one example and return its line of the table."""
+    headers = {"Authorization": f"Bearer {_key(access, example)}"} if example.needs_key else {}
+    with forwarded(access, NAMESPACE, example.name) as url:
+        answer = post(url + example.path, example.body, headers)
+    endpoint = access.kubectl(
+        "get", f"mdep/{example.name}", f"--namespace={NAMESPACE}", "--output=jsonpath={.status.scoringUri}"
+    )
+    return (
+        *(example.name, example.target, "True", f"{seconds:.1f}", endpoint),
+        *(json.dumps(example.body), answer.strip()),
+    )
+
+
+def _key(access: Access, example: Example) -> str:
+    secret = access.kubectl(
+        *("get", f"secret/{example.name}-keys", f"--namespace={NAMESPACE}"),
+        "--output=jsonpath={.data.primaryKey}",
+    )
+    return b64decode(secret).decode()
+
+
+def _deployments(access: Access) -> list[dict[str, Any]]:
+    listed = access.kubectl("get", "mdep", f"--namespace={NAMESPACE}", "--output=json")
+    items: list[dict[str, Any]] = json.loads(listed)["items"]
+    return items
+
+
+def _reasons(objects: Sequence[Mapping[str, Any]]) -> str:
+    waiting = [each for each in objects if not is_ready(each)]
+    return "\n".join(
+        f"    {_name(each)}: {_ready_condition(each).get('message', 'nothing is known yet')}"
+        for each in waiting
+    )
+
+
+def _ready_condition(deployment: Mapping[str, Any]) -> Mapping[str, Any]:
+    conditions = deployment.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == "Ready"), {})
+
+
+def _name(deployment: Mapping[str, Any]) -> str:
+    name: str = deployment["metadata"]["name"]
+    return name

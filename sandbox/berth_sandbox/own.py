@@ -1,0 +1,65 @@
+"""Clusters without Docker: a real control plane and node in namespaces of this machine."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from berth_sandbox import images, packages
+from berth_sandbox.access import Access
+from berth_sandbox.cluster import binaries, cluster, machine
+from berth_sandbox.cluster.boot import boot, running_cluster
+from berth_sandbox.cluster.cluster import Cluster
+from berth_sandbox.errors import SandboxError
+from berth_sandbox.images import Image
+from berth_sandbox.progress import step
+
+
+class Own:
+    """Runs each cluster in namespaces of its own."""
+
+    def up(self, name: str) -> Access:
+        """Return the running cluster of this name, started now if needed."""
+        packages.ensure()
+        programs = _programs()
+        running = cluster.find(name) or self._boot(name)
+        return Access(running.kubeconfig, programs)
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[Access]:
+        """Run a cluster for as long as the block lasts, or the process lives."""
+        packages.ensure()
+        programs = _programs()
+        with running_cluster(name, images.pause_archive()) as running:
+            yield Access(running.kubeconfig, programs)
+
+    def load(self, name: str, wanted: Sequence[Image]) -> None:
+        """Build the images that are new and give the cluster those that it has not got."""
+        running = _find(name)
+        for image in wanted:
+            archive = images.archive(image)
+            if not running.has_image(image.reference):
+                with step(f"loading the image {image.reference}"):
+                    running.load_image(archive)
+                    running.tag_image(image.reference, image.alias)
+
+    def down(self, name: str) -> None:
+        """Remove every trace of the cluster; there may be none."""
+        if running := cluster.find(name):
+            with step(f"stopping the cluster {name}"):
+                running.down()
+
+    def _boot(self, name: str) -> Cluster:
+        pause = images.pause_archive()
+        with step(f"starting the cluster {name}"):
+            return boot(name, pause, machine.start).cluster
+
+
+def _programs() -> tuple[Path, Path]:
+    kubernetes, helm, _ = binaries.built_all()
+    return kubernetes / "kubectl", helm / "helm"
+
+
+def _find(name: str) -> Cluster:
+    if running := cluster.find(name):
+        return running
+    raise SandboxError(f"No cluster {name} is running: start it with `berth-sandbox up --name {name}`.")

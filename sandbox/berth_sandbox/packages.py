@@ -1,0 +1,69 @@
+"""What the sandbox needs of the machine: Linux, root, and a few Debian packages."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from berth_sandbox.errors import SandboxError
+from berth_sandbox.progress import step
+from berth_sandbox.runner import Runner
+
+PACKAGE_OF = {
+    "buildah": "buildah",
+    "catatonit": "catatonit",
+    "containerd": "containerd",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "mmdebstrap": "mmdebstrap",
+    "nsenter": "util-linux",
+    "runc": "runc",
+    "slirp4netns": "slirp4netns",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+}
+START_POLICY = Path("/usr/sbin/policy-rc.d")
+OTHERWISE = "or install Docker and kind and start the Docker daemon"
+
+
+def ensure(runner: Runner | None = None) -> None:
+    """Install the packages that are missing, or say why that is impossible."""
+    if os.geteuid() != 0:
+        raise SandboxError(f"The cluster without Docker needs root: run this with sudo, {OTHERWISE}.")
+    if missing := missing_packages():
+        if not shutil.which("apt-get"):
+            names = " ".join(missing)
+            raise SandboxError(f"Missing here: {names}. Without apt-get, install them yourself, {OTHERWISE}.")
+        with step(f"installing Debian packages: {' '.join(missing)}"):
+            _install(missing, runner or Runner(environment={"DEBIAN_FRONTEND": "noninteractive"}))
+
+
+def missing_packages() -> list[str]:
+    """List the packages whose programs are not on this machine."""
+    return sorted(package for program, package in PACKAGE_OF.items() if not shutil.which(program))
+
+
+def _install(packages: list[str], runner: Runner) -> None:
+    try:
+        with _no_service_starts():
+            runner.run("apt-get", "update")
+            runner.run("apt-get", "install", "--yes", "--no-install-recommends", *packages)
+    except SandboxError as error:
+        raise SandboxError(
+            f"{error}\napt-get could not install {' '.join(packages)}: check the network and "
+            "/etc/apt/sources.list, then run this again."
+        ) from None
+
+
+@contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """Keep apt-get from starting a containerd of the whole machine, which no one here needs."""
+    if START_POLICY.exists():
+        yield
+        return
+    START_POLICY.write_text("#!/bin/sh\nexit 101\n")
+    START_POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        START_POLICY.unlink()
