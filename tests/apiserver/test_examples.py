@@ -17,25 +17,18 @@ EXAMPLES = ROOT / "examples"
 MANIFESTS = sorted(path.name for path in EXAMPLES.glob("*.yaml") if path.name != "kustomization.yaml")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 FENCED = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
-CRD = "crd/modeldeployments.berth.dev"
 APPLY = ("apply", "--server-side", "--dry-run=server", "--validate=strict")
 
-
-@pytest.fixture(scope="module")
-def served(kubectl: Kubectl) -> None:
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "crds")
-    # Its status is empty at first, which `kubectl wait --for=condition` does not bear.
-    kubectl("wait", "--for=jsonpath={.status.acceptedNames.kind}=ModelDeployment", CRD, "--timeout=30s")
-    kubectl("wait", "--for=condition=Established", CRD, "--timeout=30s")
+pytestmark = pytest.mark.usefixtures("api")
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_an_example_is_accepted(kubectl: Kubectl, served: None, name: str) -> None:
+def test_an_example_is_accepted(kubectl: Kubectl, name: str) -> None:
     printed = kubectl(*APPLY, "-f", EXAMPLES / name)
     assert "modeldeployment.berth.dev/" in printed
 
 
-def test_what_a_document_shows_is_accepted(kubectl: Kubectl, served: None) -> None:
+def test_what_a_document_shows_is_accepted(kubectl: Kubectl) -> None:
     shown = [block for path in DOCUMENTS for block in FENCED.findall(path.read_text())]
     manifests = [block for block in shown if "kind: ModelDeployment" in block]
     assert len(manifests) >= 2
@@ -43,7 +36,7 @@ def test_what_a_document_shows_is_accepted(kubectl: Kubectl, served: None) -> No
         kubectl(*APPLY, "-f", "-", stdin=manifest)
 
 
-def test_what_the_chart_shows_to_artifact_hub_is_accepted(kubectl: Kubectl, served: None) -> None:
+def test_what_the_chart_shows_to_artifact_hub_is_accepted(kubectl: Kubectl) -> None:
     chart = yaml.safe_load((ROOT / "charts" / "berth" / "Chart.yaml").read_text())
     for example in yaml.safe_load(chart["annotations"]["artifacthub.io/crdsExamples"]):
         kubectl(*APPLY, "-f", "-", stdin=yaml.safe_dump(example))
@@ -67,7 +60,7 @@ def test_the_readme_lists_every_example() -> None:
 
 
 def test_the_kustomization_brings_the_models_that_the_manifests_name(
-    kubectl: Kubectl, served: None, tmp_path: Path
+    kubectl: Kubectl, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(EXAMPLES, tmp_path / "examples")
     subprocess.run([sys.executable, copy / "iris" / "train.py", copy / "iris" / "out"], check=True)
