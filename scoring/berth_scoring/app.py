@@ -16,7 +16,7 @@ from berth_scoring.metrics import RouteMetrics
 DEFAULT_BODY_LIMIT = 100 * 1024 * 1024
 REQUEST_ID_LIMIT = 100
 CLIENT_CLOSED = 499
-"""What the log and the metrics say of a request whose client did not wait; no one is sent it."""
+"""What log and metrics say of a request whose client did not wait."""
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -26,7 +26,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one path answers: a handler per method, and how a refusal looks to the clients of this protocol."""
+    """What one path answers: a handler per method, and a refusal in the words of its protocol."""
 
     handlers: Mapping[str, Handler]
     refuse: Callable[[Refusal], Response]

@@ -30,7 +30,7 @@ class Interrupted(BaseException):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lane(Generic[T, R]):
-    """Work of one kind: `execute` answers up to `max_batch` requests at once, each by a result or an error."""
+    """Work of one kind: `execute` answers up to `max_batch` requests, each by a result or an error."""
 
     execute: Callable[[Sequence[T]], Sequence[R | Exception]]
     max_batch: int = 1
@@ -42,7 +42,7 @@ class Entry:
     __slots__ = ("disconnect", "future", "lane", "submitted", "value", "watcher")
 
     def __init__(
-        self, lane: Lane[Any, Any], value: Any, future: asyncio.Future[Any], disconnect: Disconnect
+        self, lane: Lane[Any, Any], value: object, future: asyncio.Future[Any], disconnect: Disconnect
     ) -> None:
         self.lane = lane
         self.value = value
@@ -118,7 +118,7 @@ class WorkQueue:
     def work(self) -> None:
         """Answer requests in the calling thread until the queue is closed."""
         while True:
-            # An interrupt may strike just after the run that it was meant for: that batch is answered already.
+            # An interrupt may strike just after the run it was meant for: that batch is answered already.
             with contextlib.suppress(Interrupted):
                 entries = self._take()
                 if not entries:
@@ -147,17 +147,8 @@ class WorkQueue:
                     if self._closed:
                         return []
                     self._changed.wait()
-                if entries := self._next_batch():
+                if entries := _next_batch(self._waiting):
                     return entries
-
-    def _next_batch(self) -> list[Entry]:
-        lane = self._waiting[0].lane
-        batch: list[Entry] = []
-        while self._waiting and self._waiting[0].lane is lane and len(batch) < lane.max_batch:
-            entry = self._waiting.popleft()
-            if not entry.future.done():
-                batch.append(entry)
-        return batch
 
     def _execute(self, entries: list[Entry]) -> Sequence[object]:
         self._on_batch(len(entries))
@@ -223,6 +214,41 @@ class WorkQueue:
     def _timed_out(self) -> Refusal:
         limit = self._limits.timeout_milliseconds
         return Refusal(504, f"Scoring timeout after {limit} ms (timeoutMilliseconds)")
+
+
+class InlineQueue:
+    """Runs work on the event loop itself: for models that answer faster than a thread takes over."""
+
+    def __init__(self, on_batch: Callable[[int], None] = lambda _: None) -> None:
+        self._on_batch = on_batch
+        self._waiting: deque[Entry] = deque()
+
+    def submit(self, lane: Lane[T, R], value: T, disconnect: Disconnect) -> asyncio.Future[R]:
+        """Queue a request until all that arrived with it are read."""
+        loop = asyncio.get_running_loop()
+        entry = Entry(lane, value, loop.create_future(), disconnect)
+        if not self._waiting:
+            loop.call_soon(self._run)
+        self._waiting.append(entry)
+        return entry.future
+
+    def _run(self) -> None:
+        while self._waiting:
+            entries = _next_batch(self._waiting)
+            self._on_batch(len(entries))
+            outcomes = entries[0].lane.execute([entry.value for entry in entries])
+            for entry, outcome in zip(entries, outcomes, strict=True):
+                entry.settle(outcome)
+
+
+def _next_batch(waiting: deque[Entry]) -> list[Entry]:
+    lane = waiting[0].lane
+    batch: list[Entry] = []
+    while waiting and waiting[0].lane is lane and len(batch) < lane.max_batch:
+        entry = waiting.popleft()
+        if not entry.future.done():
+            batch.append(entry)
+    return batch
 
 
 async def _abandon(entry: Entry) -> None:

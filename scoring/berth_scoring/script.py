@@ -145,7 +145,7 @@ def _json_object(request: Request) -> dict[str, Any]:
 
 
 def query_values(query: bytes) -> dict[str, Any]:
-    """Read a query as the object that a body would hold: JSON where it is JSON, a list where a key repeats."""
+    """Read a query as the object of a body: JSON where it is JSON, a list where a key repeats."""
     values: dict[str, list[Any]] = {}
     for key, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         values.setdefault(key, []).append(_json_or_text(text))

@@ -15,7 +15,7 @@ from berth_scoring.auth import KeyRing
 from berth_scoring.azureml import ScriptService
 from berth_scoring.config import CodeSource, ConfigError, Layout, ScoringConfig
 from berth_scoring.cors import Cors
-from berth_scoring.execution import WorkQueue
+from berth_scoring.execution import InlineQueue, WorkQueue
 from berth_scoring.lifecycle import Lifecycle
 from berth_scoring.messages import Headers
 from berth_scoring.metrics import Metrics
@@ -114,10 +114,9 @@ class Scoring:
         from berth_scoring.formats.service import ModelService  # noqa: PLC0415
         from berth_scoring.protocols.routes import model_routes, score_handlers, score_schema  # noqa: PLC0415
 
+        inline = InlineQueue(self._make.metrics.observe_batch)
         services = [
-            ModelService(
-                model.name, model.version, load_model(model, self._layout, self._threads), self._queue
-            )
+            ModelService(model, load_model(model, self._layout, self._threads), self._queue, inline)
             for model in self._config.models
         ]
         documents = swagger.documents(self._service, score_schema(), None)

@@ -11,6 +11,7 @@ import uvicorn
 import uvloop
 
 from berth_scoring.app import Application
+from berth_scoring.connection import Connection
 from berth_scoring.execution import WorkQueue
 from berth_scoring.lifecycle import Lifecycle
 
@@ -36,15 +37,16 @@ class Server:
         self._lifecycle = lifecycle
         self._drain_seconds = drain_seconds
         config = uvicorn.Config(
-            application,  # type: ignore[arg-type] # plain dictionaries for scope and messages
+            application,
             loop="none",
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="off",
             interface="asgi3",
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(stop_seconds) + 1,
         )
@@ -63,8 +65,8 @@ class Server:
             loop.join()
 
     def _route_signals(self) -> None:
-        # The interpreter runs handlers only between two steps of the main thread, which a long run may not take;
-        # its C part writes the number to this socket at once, and the loop acts on it.
+        # The interpreter runs handlers only between two steps of the main thread, for which a long run in C
+        # may keep it waiting; what it does at once is to write the number to this socket, and the loop acts.
         for end in (self._signals, self._wakeup):
             end.setblocking(False)
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)

@@ -58,7 +58,9 @@ def load_model(model: ModelSource, layout: Layout, threads: int) -> "FormatModel
     """Load a model by its format alone."""
     if model.format not in FORMATS:
         known = ", ".join(FORMATS)
-        text = f"model {model.name} has the format {model.format!r}; without a scoring script it must be one of {known}"
+        text = (
+            f"model {model.name} has the format {model.format!r}; without a script it must be one of {known}"
+        )
         raise StartupError("ModelLoadFailed", text)
     try:
         runtime = importlib.import_module(FORMATS[model.format])

@@ -1,4 +1,4 @@
-"""From JSON values to tensors of the type and shape that a model wants, or to a refusal that names the field."""
+"""From JSON values to tensors as a model wants them, or to a refusal that names the field."""
 
 from typing import Any
 
@@ -51,10 +51,11 @@ def describe(shape: tuple[int | None, ...]) -> str:
 
 
 def _hint(array: NDArray[Any], spec: TensorSpec) -> str:
-    if array.ndim == len(spec.shape) == 2 and spec.shape[1] is not None:
-        return f": the model takes {spec.shape[1]} features per row, these rows have {array.shape[1]}"
-    if array.ndim == 1 and len(spec.shape) == 2:
-        return ": a single row is a list in a list"
+    match (array.shape, spec.shape):
+        case ((_, have), (_, int(want))):
+            return f": the model takes {want} features per row, these rows have {have}"
+        case ((_,), (_, _)):
+            return ": a single row is a list in a list"
     return ""
 
 

@@ -110,10 +110,8 @@ class V2:
         names = tuple(output.get("name") for output in outputs)
         for index, name in enumerate(names):
             if name not in self._outputs:
-                raise Refusal(
-                    400,
-                    f"outputs[{index}].name: the model has no output {name!r}, but {', '.join(self._outputs)}",
-                )
+                known = ", ".join(self._outputs)
+                raise Refusal(400, f"outputs[{index}].name: the model has no output {name!r}, but {known}")
         return names
 
 
