@@ -89,7 +89,7 @@ def find(name: str) -> Cluster | None:
     """Return the running cluster of this name, if there is one."""
     folder = _home() / name
     cluster = _load(folder) if folder.is_dir() else None
-    return cluster if cluster and cluster.machine.alive else None
+    return cluster if cluster and cluster.machine.is_alive() else None
 
 
 def create(name: str, start: machine.Start) -> Cluster:
@@ -111,7 +111,7 @@ def sweep() -> None:
     """Remove what clusters left whose machine has ended without their knowledge."""
     for folder in _home().iterdir():
         cluster = _load(folder)
-        if folder.is_dir() and not (cluster and cluster.machine.alive):
+        if folder.is_dir() and not (cluster and cluster.machine.is_alive()):
             _remove(folder)
 
 

@@ -8,11 +8,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from berth_sandbox.errors import SandboxError
-from berth_sandbox.runner import Runner, dying_with_parent, start_daemon
+from berth_sandbox.runner import Daemon, Runner, dying_with_parent, start_daemon
 
 INIT = "catatonit"
 OWN_FOLDERS = ("run", "var/lib", "var/log")
@@ -26,9 +26,9 @@ class Machine:
 
     pid: int
     born: int
+    creator: Daemon | None = field(default=None, compare=False, repr=False)
 
-    @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Tell whether the machine still runs."""
         return _born(self.pid) == self.born
 
@@ -44,14 +44,16 @@ class Machine:
 
     def stop(self) -> None:
         """End the machine and everything in it; return when nothing of it is left."""
-        if not self.alive:
+        if not self.is_alive():
             return
         os.kill(self.pid, signal.SIGKILL)
         end = time.monotonic() + PATIENCE_SECONDS
-        while self.alive:
+        while self.is_alive():
             if time.monotonic() > end:
                 raise SandboxError(f"Process {self.pid} does not end: see `cat /proc/{self.pid}/stack`.")
             time.sleep(0.02)
+        if self.creator:
+            self.creator.process.wait()
 
 
 Start = Callable[[Path], Machine]
@@ -75,7 +77,7 @@ def _prepare(folder: Path, command: list[str]) -> Machine:
         if time.monotonic() > end:
             raise SandboxError(f"The machine did not start; its log is {creator.log}.")
         time.sleep(0.02)
-    machine = Machine(pid, _born(pid) or 0)
+    machine = Machine(pid, _born(pid) or 0, creator)
     for own in OWN_FOLDERS:
         (folder / own).mkdir(parents=True, exist_ok=True)
         machine.runner.run("mount", "--bind", folder / own, f"/{own}")

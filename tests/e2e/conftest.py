@@ -1,0 +1,34 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from berth_sandbox import chart, images
+from berth_sandbox.access import Access
+from berth_sandbox.provider import choose
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """A whole cluster of this session's own, with the images in it."""
+    name = f"test-{os.getpid()}"
+    provider = choose(tmp_path_factory.mktemp("kubeconfig"))
+    with provider.running(name) as access:
+        provider.load(name, images.OWN)
+        yield access
+
+
+@pytest.fixture(scope="session")
+def berth(cluster: Access) -> Access:
+    """The cluster with Berth installed in it by its Helm chart."""
+    chart.install(cluster)
+    return cluster
+
+
+@pytest.fixture
+def namespace(cluster: Access, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace for one test."""
+    name = request.node.name.translate(str.maketrans("_[", "--", "]"))[:50].strip("-").lower()
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

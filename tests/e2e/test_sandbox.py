@@ -1,0 +1,153 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from berth_sandbox import folders, images, kind
+from berth_sandbox.cluster import cluster as clusters
+from berth_sandbox.cluster.boot import running_cluster
+from berth_sandbox.cluster.cluster import Cluster
+from berth_sandbox.runner import Runner
+
+pytestmark = pytest.mark.skipif(kind.usable(), reason="kind runs the clusters here")
+
+START_SECONDS = 15
+WATCHED_FOLDERS = ("/etc", "/opt", "/run", "/usr", "/usr/libexec", "/var/lib", "/var/log")
+OWNER = """
+import sys, time
+from berth_sandbox import images
+from berth_sandbox.cluster.boot import running_cluster
+with running_cluster(sys.argv[1], images.pause_archive()):
+    print("running", flush=True)
+    time.sleep(120)
+"""
+
+
+@pytest.fixture(scope="module")
+def pause() -> Path:
+    return images.pause_archive()
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return f"sandbox-{os.getpid()}-{abs(hash(request.node.name)) % 1000}"
+
+
+@pytest.fixture
+def leftover(name: str) -> Iterator[str]:
+    """The name of a cluster whose owner was killed."""
+    command = [sys.executable, "-c", OWNER, name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "running\n"
+        owner.send_signal(signal.SIGKILL)
+    yield name
+    clusters.sweep()
+
+
+def test_a_cluster_is_ready_in_time_and_leaves_no_trace(pause: Path, name: str) -> None:
+    before = traces(name)
+    started = time.monotonic()
+    with running_cluster(name, pause) as running:
+        assert time.monotonic() - started < START_SECONDS
+        assert traces(name) != before
+        nodes = running.api.kubectl("get", "nodes", "--output=name")
+        assert nodes.strip() == f"node/berth-{name}"
+    assert traces(name) == before
+    assert not running.folder.exists()
+
+
+def test_clusters_do_not_meet_each_other_nor_other_programs(pause: Path, name: str) -> None:
+    with occupied(6443), occupied(2379), occupied(10250):
+        with running_cluster(f"{name}-a", pause) as one, running_cluster(f"{name}-b", pause) as other:
+            assert not one.network.block.overlaps(other.network.block)
+            one.api.kubectl("create", "namespace", "only-here")
+            assert "only-here" not in other.api.kubectl("get", "namespaces")
+        assert clusters.find(one.name) is clusters.find(other.name) is None
+
+
+def test_the_kill_of_its_owner_ends_a_cluster(leftover: str) -> None:
+    eventually(lambda: clusters.find(leftover) is None)
+    assert processes_that_mention(f"clusters/{leftover}/") == []
+    assert not Path(f"/sys/class/net/{interface(leftover)}").exists()
+
+
+def test_the_next_cluster_sweeps_what_a_killed_one_left(leftover: str, pause: Path) -> None:
+    eventually(lambda: clusters.find(leftover) is None)
+    folder = folders.cache() / "clusters" / leftover
+    assert folder.exists()
+    with running_cluster(f"{leftover}-next", pause):
+        assert not folder.exists()
+        assert control_groups(leftover) == []
+
+
+def test_a_pod_resolves_names_and_reaches_the_api_server(pause: Path, name: str) -> None:
+    with running_cluster(name, pause) as running:
+        running.load_image(images.archive(images.SCORING))
+        program = "import socket; print(socket.gethostbyname('kubernetes.default.svc'))"
+        assert run_in_pod(running, program) == str(running.network.api_service)
+
+
+def run_in_pod(running: Cluster, program: str) -> str:
+    image = f"--image={images.SCORING.reference}"
+    command = ("--command", "--", "python3", "-c", program)
+    running.api.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    running.api.kubectl("run", "probe", image, "--restart=Never", *command)
+    running.api.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/probe", "--timeout=60s")
+    return running.api.kubectl("logs", "probe").strip()
+
+
+def traces(name: str) -> dict[str, object]:
+    """Everything that a cluster could leave: processes, mounts, interfaces, routes, rules, groups, files."""
+    return {
+        "processes": processes_that_mention(name),
+        "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if "berth" in line],
+        "interface": Path(f"/sys/class/net/{interface(name)}").exists(),
+        "routes": [line for line in Runner().run("ip", "route").splitlines() if interface(name) in line],
+        "rules": sorted(line for line in Runner().run("iptables-save").splitlines() if line.startswith("-A")),
+        "namespaces": Runner().run("ip", "netns"),
+        "groups": control_groups(name),
+        "folders": sorted(str(each) for folder in WATCHED_FOLDERS for each in Path(folder).glob("*")),
+    }
+
+
+def interface(name: str) -> str:
+    return f"berth-{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def control_groups(name: str) -> list[str]:
+    return [str(each) for each in Path("/sys/fs/cgroup").rglob(f"*berth-{name}")]
+
+
+def processes_that_mention(text: str) -> list[str]:
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = each.read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if text in command and int(each.parent.name) != os.getpid():
+            found.append(command)
+    return found
+
+
+def occupied(port: int) -> socket.socket:
+    """Another program's socket, unless there is one already."""
+    try:
+        return socket.create_server(("0.0.0.0", port))
+    except OSError:
+        return socket.socket()
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
