@@ -53,6 +53,8 @@ def complete(schema: Schema, value: Any, path: str = "") -> Any:
 def violations(field: Schema) -> Iterator[tuple[str, Any, str]]:
     """Give for each bound of the field its name, a value that breaks it and a part of the server's answer."""
     yield "type", *_wrong_type(field)
+    if field.get("format") == "date-time":
+        yield "format", "yesterday", "must be of type date-time"
     if "enum" in field:
         yield "enum", "NoSuchValue", 'Unsupported value: "NoSuchValue"'
     if "pattern" in field:
@@ -77,8 +79,8 @@ def _first(field: Schema, path: str) -> Any:
 def _wrong_type(field: Schema) -> tuple[Any, str]:
     if "x-kubernetes-int-or-string" in field:
         return 0.5, "must be of type"
-    wrong = "text" if field["type"] != "string" else 7
-    return wrong, f"must be of type {field['type']}"
+    kind = field["type"] if "format" not in field else field["type"].replace("string", field["format"])
+    return 7 if field["type"] == "string" else "text", f"must be of type {kind}"
 
 
 def _odd_text(field: Schema) -> str:
