@@ -1,7 +1,7 @@
 """A thin client of the Kubernetes API: a few verbs, plain dicts, typed errors, no retries."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,13 @@ _METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadataList;g=met
 _APPLY_PARAMS = {"fieldManager": FIELD_MANAGER, "force": "true"}
 _WRITE_PARAMS = {"fieldManager": FIELD_MANAGER}
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+# The API server sends a bookmark each minute: a watch that is silent for longer is dead.
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=75)
+_WATCH_PARAMS = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": "300"}
+
+
+class Expired(Gone):
+    """A watch or a list cannot go on from its place: start anew."""
 
 
 class RequestObserver:
@@ -71,16 +78,21 @@ class Api:
         """Read the metadata alone of all objects that a label selector matches."""
         return await self._list(resource, namespace, _selectors(labels), chunk, _METADATA_ONLY)
 
-    async def apply(self, resource: Resource, body: Object, *, manager: str = FIELD_MANAGER) -> Object:
-        """Create or change an object by server-side apply, taking over what others own of it."""
-        params = {"fieldManager": manager, "force": "true"}
+    async def apply(
+        self, resource: Resource, body: Object, *, manager: str = FIELD_MANAGER, force: bool = True
+    ) -> Object:
+        """Create or change an object by server-side apply; with `force` taking over what others own of it.
+
+        Raises Conflict without `force` where another manager owns a field.
+        """
+        params = {"fieldManager": manager, "force": str(force).lower()}
         return await self._request(
-            "PATCH", resource, resource.path(_key(body)), body, params=params, headers=_APPLY
+            "PATCH", resource, resource.path(key_of(body)), body, params=params, headers=_APPLY
         )
 
     async def apply_status(self, resource: Resource, body: Object) -> Object:
         """Set an existing object's status by server-side apply."""
-        path = f"{resource.path(_key(body))}/status"
+        path = f"{resource.path(key_of(body))}/status"
         return await self._request("PATCH", resource, path, body, params=_APPLY_PARAMS, headers=_APPLY)
 
     async def merge_patch(self, resource: Resource, key: Key, patch: Object) -> Object:
@@ -91,13 +103,13 @@ class Api:
 
     async def create(self, resource: Resource, body: Object) -> Object:
         """Create an object; Conflict if it exists."""
-        path = resource.collection(_key(body).namespace)
+        path = resource.collection(key_of(body).namespace)
         return await self._request("POST", resource, path, body, params=_WRITE_PARAMS, headers=_JSON)
 
     async def replace(self, resource: Resource, body: Object) -> Object:
         """Write the whole object; Conflict if its resourceVersion is not the newest."""
         return await self._request(
-            "PUT", resource, resource.path(_key(body)), body, params=_WRITE_PARAMS, headers=_JSON
+            "PUT", resource, resource.path(key_of(body)), body, params=_WRITE_PARAMS, headers=_JSON
         )
 
     async def delete(
@@ -106,6 +118,24 @@ class Api:
         """Delete the object that has this uid; Conflict if another one has its name now."""
         body = {"preconditions": {"uid": uid}, "propagationPolicy": propagation}
         await self._request("DELETE", resource, resource.path(key), body, headers=_JSON)
+
+    async def watch(
+        self, resource: Resource, namespace: str = "", *, labels: str = "", since: str
+    ) -> AsyncIterator[tuple[str, Object]]:
+        """Yield (type, object) for what happens after a resourceVersion, until the server ends it."""
+        params = _WATCH_PARAMS | {"resourceVersion": since} | _selector(labels)
+        url = self._host + resource.collection(namespace)
+        try:
+            async with self._session.get(url, params=params, timeout=_WATCH_TIMEOUT) as response:
+                if response.status >= 400:  # noqa: PLR2004
+                    raise failure(response.status, await response.read(), response.headers)
+                async for line in _lines(response.content):
+                    event = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise failure(event["object"]["code"], orjson.dumps(event["object"]), {})
+                    yield event["type"], event["object"]
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Transient(f"The watch was cut: {str(error) or 'timeout'}") from error
 
     async def _list(
         self,
@@ -168,6 +198,8 @@ def failure(code: int, payload: bytes, headers: Mapping[str, str]) -> ReconcileE
             return Conflict(message)
         case 404:
             return Gone(message)
+        case 410:
+            return Expired(message)
         case 400 | 403 | 405 | 413 | 415 | 422:
             return Terminal(reason, message)
         case _:
@@ -188,6 +220,20 @@ def _selectors(labels: str = "", fields: str = "") -> dict[str, str]:
     return {name: selector for name, selector in selectors.items() if selector}
 
 
-def _key(body: Object) -> Key:
+def key_of(body: Object) -> Key:
+    """Return the namespace and name of an object."""
     metadata = body["metadata"]
     return Key(metadata.get("namespace", ""), metadata["name"])
+
+
+def _selector(labels: str) -> dict[str, str]:
+    return {"labelSelector": labels} if labels else {}
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    # aiohttp's own iteration by lines refuses long ones.
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line

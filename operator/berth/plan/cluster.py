@@ -1,7 +1,7 @@
 """The plan for a model that is served in a Kubernetes cluster: observation in, steps and status out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from berth.plan.labels import selector_labels
 from berth.plan.report import Draft, Event, condition, holds, is_overdue, progressing, ready, stalled
 from berth.plan.resources import DEPLOYMENTS, SERVICES
 from berth.plan.rollout import Rollout, read_rollout
-from berth.plan.steps import Apply, Children, Create, Step, steps, wanted
+from berth.plan.steps import Apply, Children, Create, Step, own, steps, wanted
 from berth.plan.subject import Subject
 
 _NO_ADDRESS = "The load balancer has no address yet"
@@ -63,6 +63,7 @@ def plan(subject: Subject, observation: Observation, image: ScoringImage, now: d
     """
     objects = wanted(subject, image, observation.children)
     found = steps(subject, objects, observation.children)
+    observation = replace(observation, children=own(subject, observation.children))
     if subject.status.observed_generation == -1 and any(isinstance(step, Create) for step in found):
         return Plan(found, None, RequeueAfter(_SETTLE_SECONDS))
     rollout = read_rollout(observation.children.get(DEPLOYMENTS))
@@ -193,11 +194,20 @@ def _fields(subject: Subject, observation: Observation, rollout: Rollout) -> Map
             service_name=child_name(subject.metadata.name),
         ),
     }
-    if observation.fetched and len(subject.spec.all_models) == 1:
+    if (digest := _digest(subject, observation, rollout)) is not None:
         model = subject.spec.all_models[0]
-        digest = observation.fetched.digests.get(model.name)
         fields["model"] = ModelStatus(name=model.name, version=model.version, digest=digest)
     return fields
+
+
+def _digest(subject: Subject, observation: Observation, rollout: Rollout) -> str | None:
+    """Return the digest of the only model, as it was fetched or, once that serves, as it was pinned."""
+    if len(subject.spec.all_models) != 1:
+        return None
+    model = subject.spec.all_models[0]
+    if observation.fetched:
+        return observation.fetched.digests.get(model.name)
+    return f"sha256:{model.sha256}" if model.sha256 and is_serving(subject, rollout) else None
 
 
 def _next_look(verdict: tuple[Condition, ...], found: Sequence[Step]) -> Result:

@@ -1,19 +1,21 @@
 """The target `AKS`: a Deployment with its Service, autoscaler, disruption budget and keys in this cluster."""
 
 import base64
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
-from berth.core.errors import Conflict, Gone
+from berth.core.errors import Conflict, Gone, Terminal
 from berth.core.keys import Key
 from berth.core.store import Store
 from berth.plan import cluster
 from berth.plan.causes import Cause, cause_from_events, fetched, first_cause, starting_pod
-from berth.plan.children import KEY_NAMES, Desired, ScoringImage
+from berth.plan.children import KEY_NAMES, SERVING, Desired, ScoringImage, kept_image, serving_hash
 from berth.plan.cluster import Observation, Plan
 from berth.plan.labels import selector_labels
-from berth.plan.observed import Observed, controller_of, key_of
+from berth.plan.observed import Observed, key_of
 from berth.plan.report import is_ready
 from berth.plan.resources import DEPLOYMENTS, POD_EVENTS, PODS, SECRETS, SERVICES, Resource
 from berth.plan.rollout import Rollout, read_rollout
@@ -26,7 +28,8 @@ from berth.plan.steps import (
     Remove,
     Step,
     child_names,
-    name_taken,
+    own,
+    refuse_stranger,
 )
 from berth.plan.subject import Subject
 from berth.targets.base import Cluster, Object
@@ -60,12 +63,13 @@ class AksTarget:
     async def observe(self, subject: Subject) -> Observation:
         """Read the children from the store, and Pods only while they have something to tell."""
         children = self._children(subject)
-        rollout = read_rollout(children.get(DEPLOYMENTS))
+        ours = own(subject, children)
+        rollout = read_rollout(ours.get(DEPLOYMENTS))
         serving = cluster.is_serving(subject, rollout)
-        golden = self._golden.outcome(subject, children.get(SERVICES)) if serving else None
-        if DEPLOYMENTS not in children or not self._pods_can_tell(subject, rollout, serving):
+        golden = self._golden.outcome(subject, ours.get(SERVICES)) if serving else None
+        if DEPLOYMENTS not in ours or not self._pods_can_tell(subject, rollout, serving):
             return Observation(children, golden=golden)
-        pods = await self._pods(subject)
+        pods = await self._pods(subject, ours[DEPLOYMENTS])
         cause = None if serving else first_cause(pods) or await self._cause_from_events(subject, pods)
         return Observation(children, cause=cause, fetched=fetched(pods), golden=golden)
 
@@ -88,12 +92,19 @@ class AksTarget:
 
     @staticmethod
     def _pods_can_tell(subject: Subject, rollout: Rollout, serving: bool) -> bool:
-        """Ask for causes while the rollout waits, and once for the digests when it is done."""
-        return rollout.observed and not (serving and is_ready(subject))
+        """Ask for causes while the rollout waits, and once for digests that the spec does not pin."""
+        if not serving:
+            return rollout.observed
+        return not is_ready(subject) and not all(model.sha256 for model in subject.spec.all_models)
 
-    async def _pods(self, subject: Subject) -> list[Object]:
+    async def _pods(self, subject: Subject, deployment: Mapping[str, Any]) -> list[Object]:
+        """Read the Pods of the current spec; those of an earlier one would tell of what is over."""
+        serving = serving_hash(subject, kept_image(subject, self._image, observed=deployment))
         labels = ",".join(f"{name}={value}" for name, value in selector_labels(subject).items())
-        return (await self._api.list(PODS, subject.metadata.namespace, labels=labels)).items
+        listing = await self._api.list(PODS, subject.metadata.namespace, labels=labels)
+        return [
+            pod for pod in listing.items if pod["metadata"].get("annotations", {}).get(SERVING) == serving
+        ]
 
     async def _cause_from_events(self, subject: Subject, pods: list[Object]) -> Cause | None:
         pod = starting_pod(pods)
@@ -106,8 +117,7 @@ class AksTarget:
     async def _take(self, subject: Subject, step: Step) -> None:
         match step:
             case Create(desired):
-                await self._refuse_stranger(subject, desired)
-                await self._create(desired)
+                await self._create_unless_taken(subject, desired)
             case Apply(desired):
                 self._learn(desired.resource, await self._api.apply(desired.resource, desired.body))
             case FillKeys(key, missing):
@@ -118,24 +128,25 @@ class AksTarget:
             case Remove(resource, key, uid):
                 await self._remove(resource, key, uid)
 
-    async def _create(self, desired: Desired) -> None:
-        if desired.resource is SECRETS:
-            body = {**desired.body, "data": _new_keys(KEY_NAMES)}
-            self._learn(SECRETS, await self._api.create(SECRETS, body))
-            return
-        self._learn(desired.resource, await self._api.apply(desired.resource, desired.body))
+    async def _create_unless_taken(self, subject: Subject, desired: Desired) -> None:
+        """Create without force: what no watch of ours shows may be somebody else's object."""
+        try:
+            created = await self._create(desired)
+        except (Conflict, Terminal):
+            await self._refuse_stranger(subject, desired)
+            raise
+        self._learn(desired.resource, created)
 
     async def _refuse_stranger(self, subject: Subject, desired: Desired) -> None:
-        """Look before the first apply: it would silently take over what no watch of ours shows."""
-        try:
+        with contextlib.suppress(Gone):
             there = await self._api.get(desired.resource, Key(subject.metadata.namespace, desired.name))
-        except Gone:
-            return
-        controller = controller_of(there["metadata"]) or {}
-        if controller.get("uid") != subject.metadata.uid:
-            raise name_taken(desired.resource, desired.name, controller)
-        self._learn(desired.resource, there)
-        raise Conflict(f"{desired.resource.kind} {desired.name} was not seen yet")
+            refuse_stranger(subject, desired.resource, there["metadata"])
+            self._learn(desired.resource, there)
+
+    async def _create(self, desired: Desired) -> Object:
+        if desired.resource is SECRETS:
+            return await self._api.create(SECRETS, {**desired.body, "data": _new_keys(KEY_NAMES)})
+        return await self._api.apply(desired.resource, desired.body, force=False)
 
     async def _release(self, key: Key, replicas: int) -> None:
         body = {

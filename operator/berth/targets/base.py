@@ -64,8 +64,10 @@ class Cluster(Protocol):
     ) -> Listing:
         """Read the objects that the selectors match."""
 
-    async def apply(self, resource: Resource, body: Object, *, manager: str = ...) -> Object:
-        """Create or change an object by server-side apply."""
+    async def apply(
+        self, resource: Resource, body: Object, *, manager: str = ..., force: bool = True
+    ) -> Object:
+        """Create or change an object by server-side apply; raises Conflict without `force`."""
 
     async def create(self, resource: Resource, body: Object) -> Object:
         """Create an object; raises Conflict if it exists."""
