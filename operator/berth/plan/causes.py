@@ -11,7 +11,7 @@ FETCH_CONTAINER = "fetch"
 SCORING_CONTAINER = "scoring"
 
 _MESSAGE_LIMIT = 800
-_REASON_LINE = re.compile(r"^([A-Z][A-Za-z]{2,60}): (.+)$", re.DOTALL)
+_REASON_LINE = re.compile(r"^((?:Model|Code|Weights|Script|Keys|Port)[A-Z][A-Za-z]{2,60}): (.+)$", re.DOTALL)
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
 _PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff"})
 _WITHOUT_REMEDY_BY_WAITING = frozenset(
@@ -112,7 +112,8 @@ def _container_cause(status: Mapping[str, Any]) -> Cause | None:
         return Cause("ImagePullFailed", _pull_message(status.get("image", ""), waiting.get("message", "")))
     if reason and reason not in _STARTING and reason != "CrashLoopBackOff":
         return Cause(reason, _shorten(f"Container {status['name']}: {waiting.get('message', reason)}"))
-    if terminated and terminated.get("exitCode", 0) != 0 and not status.get("ready"):
+    failed = terminated and (terminated.get("exitCode", 0) != 0 or reason == "CrashLoopBackOff")
+    if failed and not status.get("ready"):
         return _terminated_cause(status["name"], terminated)
     return None
 

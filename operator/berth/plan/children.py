@@ -32,8 +32,6 @@ _SERVING_FIELDS = {
     "resources",
     "requests",
     "probes",
-    "auth",
-    "aks",
 }
 _NOT_SERVING_AKS_FIELDS = {"expose", "progress_deadline_seconds"}
 
@@ -72,24 +70,22 @@ class Desired:
 
 
 def deployment(subject: Subject, image: ScoringImage, *, observed: Mapping[str, Any] | None) -> Desired:
-    """Build the Deployment.
-
-    A serving spec that did not change keeps the scoring image that it was rolled out with, so that an upgrade
-    of the operator restarts no Pod.
-    """
-    serving = serving_hash(subject)
-    annotations = observed["metadata"]["annotations"] if observed else {}
-    if annotations.get(SERVING) == serving and SCORING_IMAGE in annotations:
-        image = ScoringImage(annotations[SCORING_IMAGE], image.pull_policy)
+    """Build the Deployment; an upgrade of the operator restarts no Pod, see `kept_image`."""
+    image = kept_image(subject, image, observed=observed)
+    serving = serving_hash(subject, image)
     secret = keys_name(subject) if wants_keys(subject) else None
     spec: Json = {
-        **_replicas(subject, observed),
+        **({} if is_autoscaled(subject) else {"replicas": subject.spec.scaling.replicas}),
         "selector": {"matchLabels": selector_labels(subject)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "revisionHistoryLimit": 3,
         "progressDeadlineSeconds": subject.spec.aks_settings.progress_deadline_seconds,
         "template": pod_template(
-            subject, image=image.name, pull_policy=image.pull_policy, keys_secret=secret
+            subject,
+            image=image.name,
+            pull_policy=image.pull_policy,
+            keys_secret=secret,
+            annotations={SERVING: serving},
         ),
     }
     return _desired(subject, DEPLOYMENTS, {"spec": spec}, {SERVING: serving, SCORING_IMAGE: image.name})
@@ -176,21 +172,19 @@ def is_public(subject: Subject) -> bool:
     return subject.spec.aks_settings.expose.type is ServiceType.LOAD_BALANCER
 
 
-def serving_hash(subject: Subject) -> str:
-    """Return a hash of what Pods depend on in the spec; fields that later versions add do not change it."""
-    fields = subject.spec.model_dump(
-        include=_SERVING_FIELDS, exclude={"aks": _NOT_SERVING_AKS_FIELDS}, exclude_defaults=True, mode="json"
-    )
-    return _hash(fields)
+def kept_image(subject: Subject, image: ScoringImage, *, observed: Mapping[str, Any] | None) -> ScoringImage:
+    """Return the image that an unchanged serving spec was rolled out with, else `image`."""
+    annotations = observed["metadata"]["annotations"] if observed else {}
+    known = ScoringImage(annotations.get(SCORING_IMAGE, image.name), image.pull_policy)
+    return known if annotations.get(SERVING) == serving_hash(subject, known) else image
 
 
-def _replicas(subject: Subject, observed: Mapping[str, Any] | None) -> Json:
-    """Leave the number to the autoscaler where there is one, but start with the least it would ask for."""
-    if not is_autoscaled(subject):
-        return {"replicas": subject.spec.scaling.replicas}
-    if observed is None and subject.spec.scaling.min_replicas > 1:
-        return {"replicas": subject.spec.scaling.min_replicas}
-    return {}
+def serving_hash(subject: Subject, image: ScoringImage) -> str:
+    """Return a hash of what Pods depend on; fields that later versions add to the spec do not change it."""
+    spec = subject.spec
+    fields = spec.model_dump(include=_SERVING_FIELDS, exclude_defaults=True, mode="json")
+    aks = spec.aks_settings.model_dump(exclude=_NOT_SERVING_AKS_FIELDS, exclude_defaults=True, mode="json")
+    return _hash([fields, aks, spec.auth_mode, image.name])
 
 
 def _desired(

@@ -2,7 +2,7 @@
 
 A server-side apply that changes nothing is the most expensive call there is. So what is wanted is compared
 with what the watch has seen, as the API server would merge them: lists of named things by their key, other
-lists as a whole, and nothing that Berth does not set.
+lists and selectors as a whole, and nothing that Berth does not set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,12 @@ MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
     "imagePullSecrets": ("name",),
     "initContainers": ("name",),
     "ownerReferences": ("uid",),
-    "ports": ("containerPort", "port"),
+    "ports": ("containerPort", "port", "protocol"),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
     "volumeMounts": ("mountPath",),
     "volumes": ("name",),
 }
+ATOMIC = frozenset({"labelSelector", "nodeSelector", "selector"})
 QUANTITY_MAPS = frozenset({"limits", "requests"})
 QUANTITIES = frozenset({"sizeLimit", "averageValue", "storage"})
 
@@ -46,6 +48,8 @@ def covers(observed: Any, desired: Any, field: str = "") -> bool:  # noqa: ANN40
     """Tell whether `observed` holds every value of `desired`, JSON values that are named `field`."""
     if observed is None and not desired:  # the API server leaves out zeros, too
         return True
+    if field in ATOMIC:
+        return bool(observed == desired)
     if isinstance(desired, Mapping):
         return isinstance(observed, Mapping) and all(
             covers(observed.get(name), value, field if field in QUANTITY_MAPS else name)

@@ -1,6 +1,7 @@
 """The Pod template of a scoring Deployment: it depends on serving fields of the spec and on nothing else."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -23,12 +24,19 @@ _TMP = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - inside the container
 Json = dict[str, Any]
 
 
-def pod_template(subject: Subject, *, image: str, pull_policy: str, keys_secret: str | None) -> Json:
+def pod_template(
+    subject: Subject,
+    *,
+    image: str,
+    pull_policy: str,
+    keys_secret: str | None,
+    annotations: Mapping[str, str],
+) -> Json:
     """Build the template; `image` fetches, and serves unless the spec has its own."""
     spec = subject.spec
     found = list(sources(spec))
     return {
-        "metadata": {"labels": child_labels(subject)},
+        "metadata": {"labels": child_labels(subject), "annotations": dict(annotations)},
         "spec": _without_empty(
             {
                 "automountServiceAccountToken": False,
@@ -63,6 +71,7 @@ def _fetch_container(subject: Subject, found: list[Source], image: str, pull_pol
         "imagePullPolicy": pull_policy,
         "args": ["fetch"],
         "env": [_config(subject, keys=None)],
+        "resources": _dump(subject.spec.resources),
         "volumeMounts": [_APP, _TMP, *_source_mounts(found), *credentials],
         "securityContext": _security(read_only=True),
         "terminationMessagePolicy": "FallbackToLogsOnError",

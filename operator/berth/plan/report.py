@@ -13,6 +13,10 @@ from berth.plan.subject import Subject
 
 REQUESTED_AT = "reconcile.berth.dev/requestedAt"
 
+_VERDICT = frozenset(
+    {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.SUSPENDED}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -59,18 +63,14 @@ def stalled(reason: str, message: str) -> tuple[Condition, Condition]:
 
 def failed(subject: Subject, error: Exception) -> Draft:
     """Say why a pass failed: the one place that turns errors into conditions."""
-    others = tuple(
-        known
-        for known in subject.status.conditions or ()
-        if known.type not in (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)
-    )
+    others = tuple(known for known in subject.status.conditions or () if known.type not in _VERDICT)
     return Draft((*_verdict(error), *others))
 
 
 def next_status(subject: Subject, draft: Draft, now: datetime) -> ModelDeploymentStatus:
     """Return the whole status to write; fields that the draft leaves out stay as they are."""
     generation = subject.metadata.generation
-    current = [each.model_copy(update={"observed_generation": generation}) for each in draft.conditions]
+    current = [_of_generation(each, generation) for each in draft.conditions]
     fields = {
         "observed_generation": generation,
         "conditions": merge(subject.status.conditions or (), current, _moment(now)),
@@ -116,11 +116,7 @@ def events(subject: Subject, status: ModelDeploymentStatus) -> Iterator[Event]:
 def is_ready(subject: Subject) -> bool:
     """Tell whether the stored status says Ready of the current generation."""
     verdict = _by_type(subject.status).get(ConditionType.READY)
-    return (
-        verdict is not None
-        and verdict.status is ConditionStatus.TRUE
-        and subject.status.observed_generation == subject.metadata.generation
-    )
+    return verdict is not None and verdict.status is ConditionStatus.TRUE and _is_current(subject)
 
 
 def holds(subject: Subject, kind: str) -> bool:
@@ -160,12 +156,23 @@ def _verdict(error: Exception) -> tuple[Condition, Condition]:
             )
 
 
+def _is_current(subject: Subject) -> bool:
+    return subject.status.observed_generation == subject.metadata.generation
+
+
+def _of_generation(each: Condition, generation: int) -> Condition:
+    """Leave a condition that was taken over from an earlier status with the generation it speaks of."""
+    if each.observed_generation is not None:
+        return each
+    return each.model_copy(update={"observed_generation": generation})
+
+
 def _model_status(subject: Subject) -> ModelStatus:
     found = subject.spec.all_models
-    digest = subject.status.model.digest if subject.status.model else None
-    if len(found) == 1:
-        return ModelStatus(name=found[0].name, version=found[0].version, digest=digest)
-    return ModelStatus(name=f"{len(found)} models", digest=digest)
+    if len(found) != 1:
+        return ModelStatus(name=f"{len(found)} models")
+    known = subject.status.model if _is_current(subject) else None
+    return ModelStatus(name=found[0].name, version=found[0].version, digest=known.digest if known else None)
 
 
 def _auth_status(subject: Subject) -> AuthStatus:
@@ -176,15 +183,16 @@ def _auth_status(subject: Subject) -> AuthStatus:
 
 def _deploy_duration(subject: Subject, draft: Draft, now: datetime) -> float | None:
     """Count from the first sign of work on this generation to the first time that it is Ready."""
-    if is_ready(subject) or not any(
+    known = subject.status.deploy_duration_seconds if _is_current(subject) else None
+    is_served = any(
         each.type == ConditionType.READY and each.status is ConditionStatus.TRUE for each in draft.conditions
-    ):
-        same = subject.status.observed_generation == subject.metadata.generation
-        return subject.status.deploy_duration_seconds if same else None
+    )
+    if known is not None or not is_served:
+        return known
     reconciling = _by_type(subject.status).get(ConditionType.RECONCILING)
-    began = reconciling.last_transition_time if reconciling else subject.metadata.creation_timestamp
     if reconciling is None and subject.metadata.generation > 1:
-        return None
+        return 0.0
+    began = reconciling.last_transition_time if reconciling else subject.metadata.creation_timestamp
     return max(0.0, round((now - datetime.fromisoformat(began)).total_seconds(), 1))
 
 

@@ -74,10 +74,15 @@ def child_names(subject: Subject) -> dict[Resource, str]:
     }
 
 
+def own(subject: Subject, observed: Children) -> Children:
+    """Leave out strangers, and what an earlier ModelDeployment of the same name has left behind."""
+    return {resource: there for resource, there in observed.items() if _is_ours(subject, there["metadata"])}
+
+
 def wanted(subject: Subject, image: ScoringImage, observed: Children) -> list[Desired]:
     """Return every object that the ModelDeployment consists of, in the order in which they are written."""
     objects = [
-        children.deployment(subject, image, observed=observed.get(DEPLOYMENTS)),
+        children.deployment(subject, image, observed=own(subject, observed).get(DEPLOYMENTS)),
         children.service(subject),
     ]
     if children.wants_keys(subject):
@@ -100,19 +105,19 @@ def steps(subject: Subject, objects: list[Desired], observed: Children) -> list[
     kept = {desired.resource for desired in objects}
     found += [
         Remove(resource, _key(subject, there), there["metadata"]["uid"])
-        for resource, there in observed.items()
-        if resource not in kept and _is_ours(subject, there)
+        for resource, there in own(subject, observed).items()
+        if resource not in kept
     ]
     return found
 
 
 def _towards(subject: Subject, desired: Desired, there: Parsed | None) -> Iterator[Step]:
     if there is None:
-        yield Create(desired)
+        yield from _creation(subject, desired)
         return
     key = _key(subject, there)
-    if not _is_ours(subject, there):
-        _refuse_stranger(subject, desired.resource, there)
+    if not _is_ours(subject, there["metadata"]):
+        refuse_stranger(subject, desired.resource, there["metadata"])
         yield Remove(desired.resource, key, there["metadata"]["uid"])
         return
     if desired.resource is DEPLOYMENTS and children.is_autoscaled(subject) and there["ownsReplicas"]:
@@ -124,32 +129,40 @@ def _towards(subject: Subject, desired: Desired, there: Parsed | None) -> Iterat
         yield FillKeys(key, tuple(missing))
 
 
+def _creation(subject: Subject, desired: Desired) -> Iterator[Step]:
+    """Start with the least that the autoscaler would ask for, since it takes its time to say so."""
+    yield Create(desired)
+    if (
+        desired.resource is DEPLOYMENTS
+        and children.is_autoscaled(subject)
+        and children.least_replicas(subject) > 1
+    ):
+        key = Key(subject.metadata.namespace, desired.name)
+        yield ReleaseReplicas(key, children.least_replicas(subject))
+
+
 def _present_replicas(subject: Subject, deployment: Parsed) -> int:
     scaling = subject.spec.scaling
     present: int = deployment["spec"].get("replicas", 1)
     return min(max(present, scaling.min_replicas), scaling.max_replicas or present)
 
 
-def _is_ours(subject: Subject, there: Parsed) -> bool:
-    controller = controller_of(there["metadata"])
+def _is_ours(subject: Subject, metadata: Parsed) -> bool:
+    controller = controller_of(metadata)
     return controller is not None and controller["uid"] == subject.metadata.uid
 
 
-def _refuse_stranger(subject: Subject, resource: Resource, there: Parsed) -> None:
-    """Pass only over what an earlier ModelDeployment of the same name has left behind."""
+def refuse_stranger(subject: Subject, resource: Resource, metadata: Parsed) -> None:
+    """Raise Terminal unless this or an earlier ModelDeployment of the same name made the object."""
     reference = subject.owner_reference
-    controller = controller_of(there["metadata"]) or {}
+    controller = controller_of(metadata) or {}
     if (controller.get("kind"), controller.get("name")) == (reference["kind"], reference["name"]):
         return
-    raise name_taken(resource, there["metadata"]["name"], controller)
-
-
-def name_taken(resource: Resource, name: str, controller: Mapping[str, Any]) -> Terminal:
-    """Say that an object of this name belongs to somebody else."""
     owner = f"{controller['kind']} {controller['name']}" if controller else "nobody that Berth knows"
-    return Terminal(
+    raise Terminal(
         Reason.CONFLICT,
-        f"{resource.kind} {name} exists and belongs to {owner}: delete it, or rename this ModelDeployment",
+        f"{resource.kind} {metadata['name']} exists and belongs to {owner}: "
+        "delete it, or rename this ModelDeployment",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from berth.api.conditions import ConditionType
 from berth.api.serving import Expectation, Validation
-from berth.core.errors import ReconcileError
+from berth.core.errors import ReconcileError, Transient
 from berth.core.keys import Key
 from berth.plan import children
 from berth.plan.cluster import Golden
@@ -39,6 +39,7 @@ class Caller(Protocol):
 
 @dataclass(slots=True)
 class _Attempt:
+    uid: str
     generation: int
     outcome: Golden | None = None
     task: asyncio.Task[None] | None = None
@@ -64,11 +65,12 @@ class GoldenRequests:
             self.forget(subject.key)
             return None
         attempt = self._attempts.get(subject.key)
-        if attempt is not None and attempt.generation == subject.metadata.generation:
+        present = (subject.metadata.uid, subject.metadata.generation)
+        if attempt is not None and (attempt.uid, attempt.generation) == present:
             return attempt.outcome
         self.forget(subject.key)
         url = f"http://{service['spec']['clusterIP']}:{children.SERVICE_PORT}{validation.request.path}"
-        attempt = self._attempts[subject.key] = _Attempt(subject.metadata.generation)
+        attempt = self._attempts[subject.key] = _Attempt(*present)
         attempt.task = asyncio.create_task(self._ask_until_passed(attempt, subject, validation, url))
         return None
 
@@ -106,8 +108,10 @@ class GoldenRequests:
         if not children.wants_keys(subject):
             return {}
         secret = await self._api.get(SECRETS, Key(subject.metadata.namespace, children.keys_name(subject)))
-        key = base64.b64decode(secret["data"][children.KEY_NAMES[0]]).decode()
-        return {"Authorization": f"Bearer {key}"}
+        encoded = secret.get("data", {}).get(children.KEY_NAMES[0])
+        if not encoded:
+            raise Transient(f"Secret {secret['metadata']['name']} holds no {children.KEY_NAMES[0]}")
+        return {"Authorization": f"Bearer {base64.b64decode(encoded).decode(errors='replace').strip()}"}
 
 
 def judge(expected: Expectation, answer: Answer) -> Golden:
