@@ -8,9 +8,10 @@ from typing import Any
 import aiohttp
 import orjson
 
-from berth.core.errors import Conflict, Gone, ReconcileError, Terminal, Transient
+from berth.core.errors import Transient
 from berth.core.keys import Key
 from berth.kube.connection import Connection
+from berth.kube.failures import failure
 from berth.plan.resources import Resource
 
 Object = dict[str, Any]
@@ -27,10 +28,6 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 # The API server sends a bookmark each minute: a watch that is silent for longer is dead.
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=75)
 _WATCH_PARAMS = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": "300"}
-
-
-class Expired(Gone):
-    """A watch or a list cannot go on from its place: start anew."""
 
 
 class RequestObserver:
@@ -123,7 +120,7 @@ class Api:
         self, resource: Resource, namespace: str = "", *, labels: str = "", since: str
     ) -> AsyncIterator[tuple[str, Object]]:
         """Yield (type, object) for what happens after a resourceVersion, until the server ends it."""
-        params = _WATCH_PARAMS | {"resourceVersion": since} | _selector(labels)
+        params = _WATCH_PARAMS | {"resourceVersion": since} | _selectors(labels)
         url = self._host + resource.collection(namespace)
         try:
             async with self._session.get(url, params=params, timeout=_WATCH_TIMEOUT) as response:
@@ -190,44 +187,15 @@ class Api:
         return answer
 
 
-def failure(code: int, payload: bytes, headers: Mapping[str, str]) -> ReconcileError:
-    """Translate an answer that is not a success."""
-    reason, message = _status(payload, code)
-    match code:
-        case 409:
-            return Conflict(message)
-        case 404:
-            return Gone(message)
-        case 410:
-            return Expired(message)
-        case 400 | 403 | 405 | 413 | 415 | 422:
-            return Terminal(reason, message)
-        case _:
-            after = headers.get("Retry-After", "")
-            return Transient(message, float(after) if after.isdigit() else None)
-
-
-def _status(payload: bytes, code: int) -> tuple[str, str]:
-    try:
-        status = orjson.loads(payload)
-        return status.get("reason") or f"Http{code}", status["message"]
-    except (orjson.JSONDecodeError, AttributeError, KeyError):
-        return f"Http{code}", payload[:200].decode(errors="replace") or f"HTTP {code}"
-
-
-def _selectors(labels: str = "", fields: str = "") -> dict[str, str]:
-    selectors = {"labelSelector": labels, "fieldSelector": fields}
-    return {name: selector for name, selector in selectors.items() if selector}
-
-
 def key_of(body: Object) -> Key:
     """Return the namespace and name of an object."""
     metadata = body["metadata"]
     return Key(metadata.get("namespace", ""), metadata["name"])
 
 
-def _selector(labels: str) -> dict[str, str]:
-    return {"labelSelector": labels} if labels else {}
+def _selectors(labels: str, fields: str = "") -> dict[str, str]:
+    selectors = {"labelSelector": labels, "fieldSelector": fields}
+    return {name: value for name, value in selectors.items() if value}
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -5,7 +5,6 @@ import os
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 
 import aiohttp
@@ -50,25 +49,31 @@ class Credentials:
                 self._fresh_until = self._clock() + _TOKEN_AGE
 
 
-@dataclass(frozen=True, slots=True)
 class Connection:
-    """One session with the API server at `host`."""
+    """The API server's address, and the bounded pool of connections that all sessions with it share."""
 
-    host: str
-    session: aiohttp.ClientSession
+    def __init__(self, configuration: Configuration, *, connections: int = 20) -> None:
+        self.host = configuration.host.rstrip("/")
+        self._connector = aiohttp.TCPConnector(limit=connections, ssl=_ssl_context(configuration))
+        self._credentials = Credentials(
+            lambda: configuration.get_api_key_with_prefix("BearerToken", "authorization")
+        )
+        self.session = self.open_session()
 
+    def open_session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+        """Open a session that its user may close without harm to the others."""
+        return aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
+            headers={"User-Agent": USER_AGENT},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(self._credentials, *middlewares),
+        )
 
-def connect(configuration: Configuration, *, connections: int = 20) -> Connection:
-    """Open the session that all share; `connections` must exceed the number of watches by some."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, ssl=_ssl_context(configuration)),
-        headers={"User-Agent": USER_AGENT},
-        cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(
-            Credentials(lambda: configuration.get_api_key_with_prefix("BearerToken", "authorization")),
-        ),
-    )
-    return Connection(configuration.host.rstrip("/"), session)
+    async def close(self) -> None:
+        """End all sessions."""
+        await self.session.close()
+        await self._connector.close()
 
 
 def load_configuration() -> Configuration:
