@@ -76,15 +76,17 @@ class Store(Generic[K, V]):
         self._disown(key, known)
         return known
 
-    def replace(self, present: Mapping[K, str], resource_version: int) -> dict[K, V]:
-        """Drop what a full list (uids by key, taken at this version) does not contain, and return it.
+    def replace(
+        self, present: Mapping[K, str], resource_version: int, within: Callable[[K], bool] = lambda _: True
+    ) -> dict[K, V]:
+        """Drop what a list of all uids `within` a scope, taken at this version, lacks, and return it.
 
         Objects that are newer than the list stay.
         """
         vanished = {
             key: value
             for key, value in self._values.items()
-            if present.get(key) != value.uid and value.resource_version <= resource_version
+            if present.get(key) != value.uid and value.resource_version <= resource_version and within(key)
         }
         for key, value in vanished.items():
             self.delete(key, value.uid)
