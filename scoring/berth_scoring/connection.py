@@ -163,7 +163,10 @@ class WholeCycle:
         connection = self._connection
         parts = [STATUS_LINE[self._start["status"]]]
         for name, value in (*connection.server_state.default_headers, *self._start["headers"]):
-            parts += (name, b": ", value, b"\r\n")
+            if name == b"connection":
+                self.keep_alive = self.keep_alive and value != b"close"
+            else:
+                parts += (name, b": ", value, b"\r\n")
         if not self.keep_alive:
             parts.append(b"connection: close\r\n")
         parts.append(b"\r\n")

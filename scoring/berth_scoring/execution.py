@@ -28,7 +28,7 @@ class Interrupted(BaseException):
     """Ends a run that has passed its deadline; not an Exception, so that a script does not swallow it."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Lane(Generic[T, R]):
     """Work of one kind: `execute` answers up to `max_batch` requests, each by a result or an error."""
 

@@ -73,7 +73,7 @@ class Server:
         for number in STOP_SIGNALS:
             if signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler, exit_at_once}:
                 signal.signal(number, _leave_to_loop)
-        os.register_at_fork(after_in_child=_forget_signals)
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_forget_signals)
 
     def _serve(self, listener: socket.socket) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -116,9 +116,18 @@ def _leave_to_loop(_number: int, _frame: FrameType | None) -> None:
     """Exist, so that the signal is caught; the loop hears of it through the wake-up socket."""
 
 
+def _block() -> None:
+    # A child forked by a script shares the socket: a signal to it must not stop the server, however early it comes.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
 def _forget_signals() -> None:
-    # A child forked by a script shares the socket: a signal to it must not stop the server.
     signal.set_wakeup_fd(-1)
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is _leave_to_loop:
             signal.signal(number, signal.SIG_DFL)
+    _unblock()

@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from berth_scoring.config import CONFIG_VARIABLE, ConfigError, Layout, ModelSource, ScoringConfig
+
+FULL = {
+    "name": "iris",
+    "namespace": "demo",
+    "target": "AKS",
+    "models": [
+        {
+            "name": "iris",
+            "version": "3",
+            "uri": "configmap://iris-model/model.joblib",
+            "source": "/var/berth/sources/model-0",
+            "sha256": None,
+            "format": "sklearn",
+            "credentialsDir": "/var/berth/credentials/model-0",
+        }
+    ],
+    "code": {
+        "uri": "configmap://iris-code",
+        "source": "/var/berth/sources/code",
+        "sha256": "ab",
+        "credentialsDir": None,
+        "scoringScript": "main.py",
+    },
+    "port": 5001,
+    "requests": {
+        "timeoutMilliseconds": 1000,
+        "maxConcurrentPerReplica": 2,
+        "maxQueueWaitMilliseconds": 50,
+    },
+    "keysDir": "/var/berth/keys",
+}
+
+
+def read(document: Any) -> ScoringConfig:
+    return ScoringConfig.from_environment({CONFIG_VARIABLE: json.dumps(document)})
+
+
+def test_the_whole_configuration_is_read() -> None:
+    config = read(FULL)
+    assert config.models[0].credentials_dir == Path("/var/berth/credentials/model-0")
+    assert config.code is not None
+    assert (config.code.scoring_script, config.code.sha256) == ("main.py", "ab")
+    assert config.requests.max_concurrent_per_replica == 2
+    assert config.keys_dir == Path("/var/berth/keys")
+
+
+def test_absent_values_are_those_of_azure_ml() -> None:
+    config = read({"name": "iris", "code": None, "keysDir": None})
+    assert (config.port, config.code, config.keys_dir, config.models) == (5001, None, None, ())
+    limits = config.requests
+    assert (limits.timeout_milliseconds, limits.max_concurrent_per_replica) == (60_000, 1)
+    assert limits.max_queue_wait_milliseconds == 500
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], "ScoringConfig must be a JSON object"),
+        ({}, "ScoringConfig lacks name"),
+        ({"name": "iris", "colour": 1}, "ScoringConfig does not know colour"),
+        ({"name": "iris", "models": [{"name": "iris"}]}, "ModelSource lacks version, uri"),
+        ({"name": "iris", "models": [7]}, "ModelSource must be a JSON object, not 7"),
+        ({"name": "iris", "code": {"uri": "x", "script": "y"}}, "CodeSource does not know script"),
+        ({"name": "iris", "requests": {"timeoutMilliseconds": 0}}, "requests.timeoutMilliseconds must be"),
+        ({"name": "iris", "requests": {"maxConcurrentPerReplica": True}}, "must be a whole number"),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name(document: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(document)
+
+
+@pytest.mark.parametrize(("environment", "message"), [({}, "is not set"), ({CONFIG_VARIABLE: "{"}, "is not JSON")])
+def test_a_variable_that_holds_no_configuration_is_told(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ScoringConfig.from_environment(environment)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists), st.text())
+def test_any_json_is_either_read_or_refused(value: Any, key: str) -> None:
+    for document in (value, {"name": "iris", key: value}, FULL | {key: value}):
+        try:
+            ScoringConfig.from_json(document)
+        except ConfigError:
+            continue
+
+
+def source(name: str, version: str) -> ModelSource:
+    return ModelSource(name=name, version=version, uri="file:///x")
+
+
+def test_one_model_is_its_own_folder_and_several_share_a_parent() -> None:
+    layout = Layout()
+    one, two = source("iris", "3"), source("digits", "1")
+    assert layout.model_dir((one,)) == Path("/var/azureml-app/azureml-models/iris/3")
+    assert layout.model_dir((one, two)) == Path("/var/azureml-app/azureml-models")
+
+
+def test_the_places_may_be_moved() -> None:
+    layout = Layout.from_environment({"BERTH_APP_ROOT": "/a", "BERTH_TERMINATION_LOG": "/b"})
+    assert (layout.code, layout.termination_log) == (Path("/a/code"), Path("/b"))
