@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 from api_requests import ApiServer
 from manifests import BASES, MODEL, SOURCE_OF_SCHEME, Spec, cases, spec_with, values_of
-from schema_walk import Schema, complete, leaves
+from schema_walk import complete, leaves
+from spec_walk import SPEC
 
 from berth.api.capabilities import CAPABILITIES, Capability, honouring
 from berth.api.common import Target
-from berth.schema.crd import model_deployment_schema
 
-SPEC: Schema = model_deployment_schema()["properties"]["spec"]
 LEAVES = dict(leaves(SPEC))
 OF_SINGLE_VALUES = {row.path for row in CAPABILITIES if row.value}
 

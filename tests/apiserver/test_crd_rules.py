@@ -7,12 +7,10 @@ import pytest
 from api_requests import MODEL_DEPLOYMENTS, ApiServer, manifest
 from manifests import BASES, MODEL, SUBNET, spec_with
 from schema_walk import Schema, complete, fields
+from spec_walk import ROOT, SPEC
 
 from berth.api.capabilities import CAPABILITIES
-from berth.schema.crd import model_deployment_schema
 
-ROOT = model_deployment_schema()
-SPEC: Schema = ROOT["properties"]["spec"]
 IMMUTABLE = "target cannot be changed: create another ModelDeployment"
 NAME = "metadata.name must start with a letter and hold only a-z, 0-9 and '-', at most 63 characters"
 

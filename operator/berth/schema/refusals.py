@@ -11,7 +11,14 @@ Condition = Callable[[Schema, str], str]
 
 def refusals(spec: Schema) -> list[Rule]:
     """Give one rule for each row of the table that some target does not honour."""
-    return [Rule(_cel(row, spec), row.message) for row in CAPABILITIES if row.refusing]
+    return [refusal(row, spec) for row in CAPABILITIES if row.refusing]
+
+
+def refusal(row: Capability, spec: Schema) -> Rule:
+    """Give the rule that refuses what the row speaks of, on the targets that do not honour it."""
+    elsewhere = f"!(self.target in {[str(target) for target in row.refusing]})" if row.targets else None
+    excuses = [f"has(self.{path})" for path in row.unless]
+    return Rule(" || ".join(filter(None, [elsewhere, *excuses, f"!({_used(row, spec)})"])), row.message)
 
 
 def uri_paths(schema: Schema, path: str = "") -> Iterator[str]:
@@ -22,12 +29,6 @@ def uri_paths(schema: Schema, path: str = "") -> Iterator[str]:
             yield inside
         yield from uri_paths(field, inside)
         yield from uri_paths(field.get("items", {}), f"{inside}[]")
-
-
-def _cel(row: Capability, spec: Schema) -> str:
-    elsewhere = f"!(self.target in {[str(target) for target in row.refusing]})" if row.targets else None
-    excuses = [f"has(self.{path})" for path in row.unless]
-    return " || ".join(filter(None, [elsewhere, *excuses, f"!({_used(row, spec)})"]))
 
 
 def _used(row: Capability, spec: Schema) -> str:
