@@ -1,9 +1,13 @@
+import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from berth_sandbox.cluster.control_plane import ControlPlane
 from berth_sandbox.cluster.control_plane import control_plane as running_control_plane
+
+# Else pytest-asyncio makes a loop only to remember it, and never closes it.
+asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")

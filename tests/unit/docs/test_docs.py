@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import Metric
+from prometheus_client import CollectorRegistry
 
 from berth.api.conditions import Reason
-from berth_scoring.metrics import Metrics
+from berth.core.queue import WorkQueue
+from berth.telemetry.metrics import Metrics as OperatorMetrics
+from berth_scoring.metrics import Metrics as ScoringMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted(
@@ -63,12 +65,24 @@ def test_troubleshooting_knows_every_reason() -> None:
 
 
 def test_the_metrics_of_the_scoring_server_are_told() -> None:
-    metrics = Metrics()
+    metrics = ScoringMetrics()
     metrics.watch_queue(lambda: 0, lambda: 0)
-    own = {name(each) for each in metrics.registry.collect() if each.name.startswith("berth_")}
-    table = (ROOT / "docs" / "scoring.md").read_text()
-    assert own == set(re.findall(r"^\| `(berth_scoring_\w+)", table, re.MULTILINE))
+    assert told_metrics("scoring.md", "berth_scoring_") == collected(metrics.registry, "berth_scoring_")
 
 
-def name(metric: Metric) -> str:
-    return f"{metric.name}_total" if metric.type == "counter" else metric.name
+async def test_the_metrics_of_the_operator_are_told() -> None:
+    metrics = OperatorMetrics()
+    metrics.watch_queue(WorkQueue())
+    metrics.watch_conditions(list)
+    assert told_metrics("install.md") == collected(metrics.registry)
+
+
+def told_metrics(document: str, prefix: str = "") -> set[str]:
+    text = (ROOT / "docs" / document).read_text()
+    return set(re.findall(rf"^\| `({prefix}[a-z_]+)", text, re.MULTILINE))
+
+
+def collected(registry: CollectorRegistry, prefix: str = "") -> set[str]:
+    suffixes = {"counter": "_total", "info": "_info"}
+    families = [family for family in registry.collect() if family.name.startswith(prefix)]
+    return {family.name + suffixes.get(family.type, "") for family in families}
