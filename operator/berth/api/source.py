@@ -27,7 +27,7 @@ class Source(ApiModel):
     """Something that is fetched before serving starts."""
 
     uri: Uri
-    """File, archive (`.tar.gz`, `.zip`) or folder to fetch. Archives are unpacked."""
+    """File, archive (unpacked) or folder, such as `https://HOST/PATH`, `configmap://NAME/KEY`, `pvc://NAME/PATH`."""
     sha256: Sha256 | None = None
     """Digest that the fetched content must have, in lower-case hex."""
     credentials_secret_ref: ObjectRef | None = None
