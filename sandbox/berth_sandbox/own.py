@@ -55,7 +55,7 @@ class Own:
 
 
 def _programs() -> tuple[Path, Path]:
-    kubernetes, helm, _ = binaries.built_all()
+    kubernetes, helm, *_ = binaries.built_all()
     return kubernetes / "kubectl", helm / "helm"
 
 

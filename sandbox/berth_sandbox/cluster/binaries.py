@@ -9,15 +9,15 @@ from berth_sandbox.cluster.toolchain import find_toolchain
 from berth_sandbox.once import made
 from berth_sandbox.progress import step
 
-KUBERNETES_VERSION = "v1.34.4"
 STAMP = "k8s.io/component-base/version"
 
 
 @dataclass(frozen=True)
 class Module:
-    """One Go module whose `tool` directives name programs; `names` maps a built name to ours."""
+    """One Go module and what to build of it: its tools, or itself; `names` maps a built name to ours."""
 
     name: str
+    package: str = "tool"
     linker_flags: str = "-s -w"
     names: tuple[tuple[str, str], ...] = ()
 
@@ -28,24 +28,24 @@ class Module:
 
     def key(self, go_version: str) -> str:
         """Return a name that changes with anything that changes the programs."""
-        digest = hashlib.sha256()
-        for part in (self._read("go.mod"), self._read("go.sum"), go_version, self.linker_flags):
-            digest.update(part.encode() + b"\0")
+        digest = hashlib.sha256(f"{go_version}\0{self.linker_flags}".encode())
+        for file in sorted(self.pins.iterdir()):
+            digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
         return f"{self.name}-{digest.hexdigest()[:12]}"
-
-    def _read(self, file: str) -> str:
-        return (self.pins / file).read_text()
 
 
 KUBERNETES = Module(
     "kubernetes",
     # Without its version the API server says v0.0.0 and features that look at it misbehave.
-    f"-s -w -X {STAMP}.gitVersion={KUBERNETES_VERSION} -X {STAMP}.gitMajor=1 -X {STAMP}.gitMinor=34",
+    linker_flags=" ".join(
+        ("-s -w", f"-X {STAMP}.gitVersion=v1.34.4", f"-X {STAMP}.gitMajor=1", f"-X {STAMP}.gitMinor=34")
+    ),
     names=(("server", "etcd"),),
 )
 HELM = Module("helm")
 METRICS_SERVER = Module("metrics-server")
-ALL = (KUBERNETES, HELM, METRICS_SERVER)
+DNS = Module("dns", package=".")
+ALL = (KUBERNETES, HELM, METRICS_SERVER, DNS)
 
 
 def built(module: Module) -> Path:
@@ -54,7 +54,7 @@ def built(module: Module) -> Path:
 
     def build(output: Path) -> None:
         with step(f"building {module.name} with {toolchain.version} (minutes, once)"):
-            toolchain.build(module.pins, module.linker_flags, output)
+            toolchain.build(module.pins, module.package, module.linker_flags, output)
             for made_as, wanted in module.names:
                 (output / made_as).rename(output / wanted)
 

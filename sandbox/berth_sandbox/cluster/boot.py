@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from berth_sandbox.cluster import binaries, components, control_plane, machine, metrics_server, node
+from berth_sandbox.cluster import binaries, components, control_plane, dns, machine, metrics_server, node
 from berth_sandbox.cluster.cluster import Cluster, create
 from berth_sandbox.cluster.components import ADMIN, CONTROLLER_MANAGER, MASTERS, Credentials
 from berth_sandbox.cluster.kubeconfig import Identity
@@ -52,6 +52,7 @@ def boot(name: str, pause_image: Path, start_machine: machine.Start) -> Boot:
     identities = [
         Identity(ADMIN, (MASTERS,)),
         Identity(metrics_server.NAME, (MASTERS,)),
+        Identity(dns.NAME, (MASTERS,)),
         Identity(CONTROLLER_MANAGER),
         Identity(SCHEDULER),
         Identity(KUBE_PROXY),
@@ -64,6 +65,7 @@ def boot(name: str, pause_image: Path, start_machine: machine.Start) -> Boot:
     _start_control_plane(booting)
     _wait_for_containerd(booting, containerd)
     cluster.load_image(pause_image)
+    _start_dns(booting)
     _start_node(booting)
     _start_metrics_server(booting)
     return booting
@@ -135,6 +137,12 @@ def _node_is_ready(cluster: Cluster) -> bool:
     nodes = json.loads(cluster.api.kubectl("get", "nodes", "--output=json"))["items"]
     conditions = [condition for each in nodes for condition in each["status"]["conditions"]]
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _start_dns(booting: Boot) -> None:
+    cluster = booting.cluster
+    config = dns.write_config(cluster.folder, booting.kubeconfig(dns.NAME), cluster.network)
+    booting.start(dns.NAME, dns.command(binaries.built(binaries.DNS), config))
 
 
 def _start_metrics_server(booting: Boot) -> None:

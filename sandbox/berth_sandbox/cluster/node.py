@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from berth_sandbox.cluster import dns
 from berth_sandbox.cluster.certificates import KeyPair
 from berth_sandbox.cluster.network import Network
 
@@ -71,8 +72,8 @@ def write_kubelet_config(
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{cgroup}",
-        "clusterDNS": [str(network.resolver)],
-        "clusterDomain": "cluster.local",
+        "clusterDNS": [str(network.node)],
+        "clusterDomain": dns.DOMAIN,
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "evictionHard": {},
         "failCgroupV1": False,

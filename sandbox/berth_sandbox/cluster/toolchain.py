@@ -22,8 +22,8 @@ class Toolchain:
     go: Path
     version: str
 
-    def build(self, pins: Path, linker_flags: str, output: Path) -> None:
-        """Build every tool that the module in `pins` names into `output`."""
+    def build(self, pins: Path, package: str, linker_flags: str, output: Path) -> None:
+        """Build a package, or every `tool`, of the module in `pins` into the folder `output`."""
         settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
         runner = Runner(environment=settings)
         try:
@@ -35,7 +35,7 @@ class Toolchain:
                 linker_flags,
                 "-o",
                 f"{output}/",
-                "tool",
+                package,
                 folder=pins,
             )
         except SandboxError as error:
