@@ -58,15 +58,24 @@ class Feed:
         self.stores[resource].delete(key_of(raw), raw["metadata"]["uid"])
         self._wake(resource, WATCHED[resource](raw), raw)
 
-    def repaired(self, resource: Resource, gone: Mapping[Key, Observed]) -> None:
-        """Hear of objects that were deleted while the watch was down."""
-        for observed in gone.values():
+    def listed(self, resource: Resource, namespace: str, present: Mapping[Key, str], version: int) -> None:
+        """Hear all uids of a namespace, or of all if it is empty, and forget what is not among them."""
+        elsewhere = {
+            key: self._uid(resource, key)
+            for key in self.stores[resource]
+            if namespace and key.namespace != namespace
+        }
+        for observed in self.stores[resource].replace({**elsewhere, **present}, version).values():
             self._wake(resource, observed, observed.parse())
 
     def everything(self) -> None:
         """Queue every ModelDeployment, after whatever users wait for."""
         for key in self.stores[MODEL_DEPLOYMENTS]:
             self._queue.add(key, Priority.RESYNC)
+
+    def _uid(self, resource: Resource, key: Key) -> str:
+        known = self.stores[resource].get(key)
+        return known.uid if known else ""
 
     def _wake(self, resource: Resource, observed: Observed, raw: Object) -> None:
         if resource is MODEL_DEPLOYMENTS:

@@ -3,6 +3,7 @@
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import GaugeMetricFamily
@@ -11,6 +12,7 @@ from prometheus_client.registry import Collector
 from berth.core.observer import Observer
 from berth.core.queue import WorkQueue
 from berth.kube.client import RequestObserver
+from berth.kube.informer import WatchObserver
 from berth.plan.resources import Resource
 
 CONTROLLER = "modeldeployment"
@@ -18,8 +20,8 @@ CONTROLLER = "modeldeployment"
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class Metrics(Observer, RequestObserver):
-    """Counts what the queue, the workers and the API client tell it."""
+class Metrics(Observer, RequestObserver, WatchObserver):
+    """Counts what the queue, the workers, the API client and the watches tell it."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -59,6 +61,18 @@ class Metrics(Observer, RequestObserver):
             buckets=_SECONDS,
             registry=registry,
         )
+        self._restarts = Counter(
+            "berth_watch_restarts_total",
+            "Times that a kind was listed again after a gap in its watch",
+            ["resource"],
+            registry=registry,
+        )
+        self._dropped = Counter(
+            "berth_watch_dropped_total",
+            "Pieces of news that could not be understood",
+            ["resource"],
+            registry=registry,
+        )
         self.leading = Gauge(
             "leader_election_master_status", "1 for the replica that acts", ["name"], registry=registry
         ).labels(CONTROLLER)
@@ -67,7 +81,7 @@ class Metrics(Observer, RequestObserver):
         )
         Info("berth_build", "The version that runs", registry=registry).info({"version": version("berth")})
 
-    def watch_queue(self, queue: WorkQueue[object]) -> None:
+    def watch_queue(self, queue: WorkQueue[Any]) -> None:
         """Show the state of the queue at each scrape."""
         for name, text, read in (
             ("workqueue_depth", "Keys that wait", lambda: queue.depth),
@@ -112,6 +126,14 @@ class Metrics(Observer, RequestObserver):
         """Count a request to the API server."""
         self._requests.labels(verb, resource.plural, code).inc()
         self._latency.labels(verb).observe(seconds)
+
+    def restarted(self, resource: Resource) -> None:
+        """Count a gap in a watch."""
+        self._restarts.labels(resource.plural).inc()
+
+    def dropped(self, resource: Resource) -> None:
+        """Count a piece of news that was not understood."""
+        self._dropped.labels(resource.plural).inc()
 
 
 class _Conditions(Collector):

@@ -1,0 +1,202 @@
+"""The composition root: the only module that knows every other."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import uvloop
+
+from berth.api.common import Target
+from berth.core.errors import ReconcileError
+from berth.core.keys import Key
+from berth.core.queue import Priority, WorkQueue
+from berth.core.results import Result
+from berth.core.workers import Workers
+from berth.feed import CHILDREN, WATCHED, Feed
+from berth.kube.client import Api
+from berth.kube.connection import Connection, load_configuration
+from berth.kube.endpoint import Endpoints
+from berth.kube.events import EventRecorder
+from berth.kube.informer import Informer
+from berth.kube.lease import Elector, LeaseLost
+from berth.kube.watch import Watch
+from berth.plan.children import ScoringImage
+from berth.plan.labels import SELECT_OWN
+from berth.plan.resources import MODEL_DEPLOYMENTS
+from berth.reconcile import Reconciler
+from berth.settings import Settings
+from berth.targets.aks import AksTarget
+from berth.targets.golden import GoldenRequests
+from berth.telemetry import logs
+from berth.telemetry.health import Check, Health, Heartbeat
+from berth.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+_SPARE_CONNECTIONS = 4
+_SILENCE_SECONDS = 400.0
+_WORK_SECONDS = 300.0
+_LAG_SECONDS = 10.0
+
+
+def run(settings: Settings) -> int:
+    """Run the operator until a signal ends it; the exit code is 1 where it cannot go on."""
+    logs.configure(settings.log_level)
+    return uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    async with AsyncExitStack() as closing:
+        operator = Operator(settings, closing)
+        try:
+            await operator.run()
+        except BaseExceptionGroup as errors:
+            expected, unexpected = errors.split((LeaseLost, ReconcileError))
+            if unexpected is not None:
+                raise unexpected from None
+            logger.error("The operator cannot go on: %s", expected and expected.exceptions)  # noqa: TRY400
+            return 1
+    return 0
+
+
+class Operator:
+    """One process: watches always, and acts while it leads."""
+
+    def __init__(self, settings: Settings, closing: AsyncExitStack) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._leading = asyncio.Event()
+        namespaces = settings.namespaces or ("",)
+        # Each watch holds a connection for as long as it lasts.
+        watches = len(WATCHED) * len(namespaces)
+        connection = Connection(
+            load_configuration(), connections=settings.connections + watches + _SPARE_CONNECTIONS
+        )
+        closing.push_async_callback(connection.close)
+        session = aiohttp.ClientSession()
+        closing.push_async_callback(session.close)
+        api = Api(connection, self._metrics)
+        self._queue: WorkQueue[Key] = WorkQueue(self._metrics)
+        self._feed = Feed(self._queue)
+        self._recorder = EventRecorder(api, settings.pod_name)
+        self._watch = Watch(connection, api, MODEL_DEPLOYMENTS, self._feed, namespaces=settings.namespaces)
+        self._informers = [
+            Informer(api, resource, self._feed, namespace=namespace, labels=SELECT_OWN)
+            for resource in CHILDREN
+            for namespace in namespaces
+        ]
+        self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
+        self._reconciler = self._make_reconciler(
+            api, GoldenRequests(api, Endpoints(session).post, self._queue.add)
+        )
+        self._workers = Workers(
+            self._queue,
+            self._reconcile,
+            self._reconciler.report_failure,
+            size=settings.workers,
+            observer=self._metrics,
+        )
+        self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
+
+    def _make_reconciler(self, api: Api, golden: GoldenRequests) -> Reconciler:
+        image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
+        aks = AksTarget(
+            api,
+            stores=self._feed.stores,
+            narrow=lambda resource, raw: WATCHED[resource](raw),
+            image=image,
+            golden=golden,
+        )
+        return Reconciler(
+            self._feed.stores[MODEL_DEPLOYMENTS],
+            {Target.AKS: aks},
+            api=api,
+            recorder=self._recorder,
+            clock=lambda: datetime.now(UTC),
+            bind=logs.about,
+        )
+
+    async def run(self) -> None:
+        """Work until a signal of the process; raises a group with LeaseLost or what ended a watch."""
+        self._metrics.watch_queue(self._queue)
+        self._metrics.watch_conditions(self._conditions)
+        server = await Health(self._metrics.registry, self._checks(), self._readiness).start(
+            self._settings.http_port
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                # Kopf, at its end, cancels whatever was started after it.
+                tasks = [group.create_task(each) for each in self._background()]
+                await asyncio.sleep(0)
+                await self._watch.run()
+                logger.info("Stopping")
+                await self._workers.stop(self._settings.shutdown_grace_seconds)
+                await self._elector.release()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await server.cleanup()
+
+    def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield from (informer.run() for informer in self._informers)
+        yield self._heartbeat.run()
+        yield self._recorder.run()
+        yield self._workers.run()
+        yield self._resync()
+        yield self._lead()
+
+    async def _lead(self) -> None:
+        """Act once everything is known and the lease is ours, for as long as it is."""
+        for watched in self._watches():
+            await watched.listed.wait()
+        await self._elector.acquire()
+        self._metrics.leading.set(1)
+        self._leading.set()
+        await self._elector.hold()
+
+    async def _reconcile(self, key: Key) -> Result:
+        await self._leading.wait()
+        return await self._reconciler.reconcile(key)
+
+    async def _resync(self) -> None:
+        """Look at every ModelDeployment once in a while, spread evenly."""
+        while True:
+            keys = list(self._feed.stores[MODEL_DEPLOYMENTS])
+            pause = self._settings.resync_seconds / max(1, len(keys))
+            for key in keys:
+                await asyncio.sleep(pause)
+                self._queue.add(key, Priority.RESYNC)
+            if not keys:
+                await asyncio.sleep(pause)
+
+    def _checks(self) -> tuple[Check, ...]:
+        def work() -> float:
+            return self._queue.longest_running if self._leading.is_set() else 0.0
+
+        watches = tuple(_silence(each) for each in self._watches())
+        return (
+            Check("event-loop", lambda: self._heartbeat.lag, _LAG_SECONDS),
+            Check("work", work, _WORK_SECONDS),
+            *watches,
+        )
+
+    def _watches(self) -> tuple[Watch | Informer, ...]:
+        return (self._watch, *self._informers)
+
+    def _readiness(self) -> dict[str, bool]:
+        return {each.resource.plural: each.listed.is_set() for each in self._watches()}
+
+    def _conditions(self) -> Iterator[tuple[str, str]]:
+        store = self._feed.stores[MODEL_DEPLOYMENTS]
+        for key in store:
+            observed = store.get(key)
+            for each in observed.parse()["status"].get("conditions", ()) if observed else ():
+                yield each["type"], each["status"]
+
+
+def _silence(watch: Watch | Informer) -> Check:
+    return Check(f"watch:{watch.resource.plural}", lambda: watch.age, _SILENCE_SECONDS)
