@@ -14,6 +14,9 @@ from berth_scoring.messages import Handler, Headers, Refusal, Request, Response,
 from berth_scoring.script import Script
 
 RUN_FAILED = b"x-ms-run-function-failed"
+NOT_FAILED = (RUN_FAILED, b"False")
+OF_THE_SERVER = {b"content-length", b"x-request-id", b"x-ms-request-id"}
+"""What the server says itself, whatever a script has put there."""
 SERVER_VERSION = (b"x-ms-server-version", f"berth-scoring/{__version__}".encode())
 HTML_HEADER = (b"content-type", b"text/html; charset=utf-8")
 
@@ -39,7 +42,7 @@ class ScriptService:
     @property
     def handlers(self) -> dict[str, Handler]:
         """The methods of `/score`."""
-        others: dict[str, Handler] = {"OPTIONS": answer_options, "HEAD": refuse_method}
+        others: dict[str, Handler] = {"OPTIONS": answer_options}
         return others | dict.fromkeys(self._script.methods, self._score)
 
     async def _score(self, request: Request) -> Response:
@@ -83,16 +86,15 @@ def to_response(output: Any) -> Response:  # noqa: ANN401 - what the script retu
     if isinstance(output, WerkzeugResponse):
         return _from_werkzeug(output)
     response = json_response({} if output is None else output)
-    response.headers.append((RUN_FAILED, b"False"))
+    response.headers.append(NOT_FAILED)
     return response
 
 
 def _from_werkzeug(response: WerkzeugResponse) -> Response:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    dropped = {b"content-length", RUN_FAILED} if response.status_code >= 500 else {b"content-length"}  # noqa: PLR2004
-    kept = [header for header in headers if header[0] not in dropped]
-    if RUN_FAILED in dropped:
-        kept.append((RUN_FAILED, b"True"))
+    kept = [header for header in headers if header[0] not in OF_THE_SERVER]
+    if response.status_code >= 500:  # noqa: PLR2004
+        kept = [header for header in kept if header[0] != RUN_FAILED] + [(RUN_FAILED, b"True")]
     return Response(response.status_code, response.get_data(), kept)
 
 
@@ -148,9 +150,4 @@ async def healthy(_request: Request) -> Response:
 
 async def answer_options(_request: Request) -> Response:
     """Answer `OPTIONS /score` for scripts that do not see the request itself."""
-    return Response(200, b"", [HTML_HEADER, (RUN_FAILED, b"False")])
-
-
-async def refuse_method(_request: Request) -> Response:
-    """Answer a method of `/score` that is none for the script."""
-    raise Refusal(405, "Method not allowed")
+    return Response(200, b"", [HTML_HEADER, NOT_FAILED])

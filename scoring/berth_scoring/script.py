@@ -16,6 +16,7 @@ from berth_scoring.compat.aml_request import is_raw, to_aml_request
 from berth_scoring.messages import Headers, Refusal, Request
 
 HEADERS_ARGUMENT = "request_headers"
+FROM_QUERY = {"GET", "HEAD"}
 
 Arguments = dict[str, Any]
 Parser = Callable[[Request], Arguments]
@@ -101,7 +102,11 @@ def _and_headers(parse: Parser) -> Parser:
 
 def header_dict(headers: Headers) -> dict[str, str]:
     """Return the headers by their customary spelling, as scripts have always seen them."""
-    return {_title(name): value.decode("latin-1") for name, value in headers}
+    found: dict[str, str] = {}
+    for name, value in headers:
+        title, text = _title(name), value.decode("latin-1")
+        found[title] = f"{found[title]},{text}" if title in found else text
+    return found
 
 
 @lru_cache(maxsize=256)
@@ -110,7 +115,7 @@ def _title(name: bytes) -> str:
 
 
 def _as_text(request: Request) -> str:
-    if request.method == "GET":
+    if request.method in FROM_QUERY:
         return json.dumps(query_values(request.query))
     try:
         return request.body.decode()
@@ -119,7 +124,7 @@ def _as_text(request: Request) -> str:
 
 
 def _from_object(request: Request, parameters: list[inspect.Parameter]) -> Arguments:
-    body = query_values(request.query) if request.method == "GET" else _json_object(request)
+    body = query_values(request.query) if request.method in FROM_QUERY else _json_object(request)
     arguments = {each.name: body.get(each.name, each.default) for each in parameters}
     for name, value in arguments.items():
         if value is inspect.Parameter.empty:

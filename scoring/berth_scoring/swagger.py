@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs
 
+from berth_scoring.azureml import NOT_FAILED
 from berth_scoring.messages import Refusal, Request, Response, json_response
 
 Document = dict[str, Any]
+Content = Callable[[Document, str], Document]
+"""How a version of Swagger says what a body holds."""
+
+JSON = "application/json"
+VERSION_PARAMETER = {"name": "version", "in": "query", "required": False}
 
 ALIASES = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
 USER_FILES = {"2": ("swagger.json", "swagger2.json"), "3": ("swagger3.json",), "3.1": ("swagger3.1.json",)}
@@ -54,7 +60,7 @@ class Swagger:
 
     async def answer(self, request: Request) -> Response:
         """Return the version asked for, 2 unless one is."""
-        asked = parse_qs(request.query.decode("latin-1")).get("version", ["2"])[0]
+        asked = parse_qs(request.query.decode("latin-1"), keep_blank_values=True).get("version", ["2"])[0]
         supported = ", ".join(sorted(self._documents))
         if asked not in ALIASES:
             raise Refusal(404, f"Swagger version [{asked}] is not valid. Supported versions: [{supported}].")
@@ -62,7 +68,9 @@ class Swagger:
         if document is None:
             text = f"Swagger version [{asked}] is not supported for the scoring script."
             raise Refusal(404, f"{text} Supported swagger versions: [{supported}].")
-        return json_response(document)
+        response = json_response(document)
+        response.headers.append(NOT_FAILED)
+        return response
 
 
 def documents(service: Service, schema: Schema, folder: Path | None) -> dict[str, Document]:
@@ -79,7 +87,7 @@ def documents(service: Service, schema: Schema, folder: Path | None) -> dict[str
 
 def script_schema(run: Callable[..., Any]) -> Schema:
     """Return what the decorators of inference-schema say of `run`."""
-    from inference_schema import schema_util  # type: ignore[import-not-found] # noqa: PLC0415 - the user's package
+    from inference_schema import schema_util  # noqa: PLC0415 - the user's package
 
     known = schema_util.get_supported_versions(run)
     versions = {ALIASES[version] for version in known if version in ALIASES}
@@ -98,7 +106,8 @@ def _user_document(folder: Path | None, names: tuple[str, ...]) -> Document | No
 
 
 def _swagger2(service: Service, schema: Schema) -> Document:
-    reference = "#/definitions/"
+    payload = {"name": "serviceInputPayload", "in": "body", "schema": {"$ref": "#/definitions/ServiceInput"}}
+    version = VERSION_PARAMETER | {"type": "integer", "enum": [2, 3]}
     return {
         "swagger": "2.0",
         "info": _info(service),
@@ -106,38 +115,20 @@ def _swagger2(service: Service, schema: Schema) -> Document:
         "consumes": ["application/json"],
         "produces": ["application/json"],
         "securityDefinitions": {"Bearer": {"type": "apiKey", "name": "Authorization", "in": "header"}},
-        "paths": {
-            f"{service.prefix}/": {"get": _health(_content2({"type": "string"}))},
-            f"{service.prefix}/score": {
-                "post": _scoring(_content2({"$ref": f"{reference}ServiceOutput"}))
-                | {
-                    "parameters": [
-                        {
-                            "name": "serviceInputPayload",
-                            "in": "body",
-                            "schema": {"$ref": f"{reference}ServiceInput"},
-                        }
-                    ]
-                }
-            },
-        },
+        "paths": _paths(service.prefix, "#/definitions/", _content2, {"parameters": [payload]}, version),
         "definitions": _schemas(schema),
     }
 
 
 def _swagger3(service: Service, schema: Schema) -> Document:
     reference = "#/components/schemas/"
+    payload = _content3({"$ref": f"{reference}ServiceInput"}, JSON)
+    version = VERSION_PARAMETER | {"schema": {"type": "integer", "enum": [2, 3]}}
     return {
         "openapi": "3.0.3",
         "info": _info(service),
         "security": [{"Bearer": []}],
-        "paths": {
-            f"{service.prefix}/": {"get": _health(_content3({"type": "string"}, "text/plain"))},
-            f"{service.prefix}/score": {
-                "post": _scoring(_content3({"$ref": f"{reference}ServiceOutput"}))
-                | {"requestBody": _content3({"$ref": f"{reference}ServiceInput"})}
-            },
-        },
+        "paths": _paths(service.prefix, reference, _content3, {"requestBody": payload}, version),
         "components": {
             "schemas": _schemas(schema),
             "securitySchemes": {"Bearer": {"type": "http", "scheme": "bearer"}},
@@ -157,28 +148,29 @@ def _info(service: Service) -> Document:
     return {"title": service.name, "description": text, "version": service.version}
 
 
-def _health(content: Document) -> Document:
-    return {
-        "operationId": "ServiceHealthCheck",
-        "security": [],
-        "responses": {"200": {"description": "Healthy"} | content},
-    }
-
-
-def _scoring(content: Document) -> Document:
+def _paths(prefix: str, reference: str, content: Content, payload: Document, version: Document) -> Document:
     failure = {"description": "The request failed; the message says why."}
+    failure |= content({"$ref": f"{reference}ErrorResponse"}, JSON)
+
+    def operation(name: str, success: str, schema: Document, mimetype: str) -> Document:
+        answer = {"description": success} | content(schema, mimetype)
+        return {"operationId": name, "responses": {"200": answer, "default": failure}}
+
+    health = operation("ServiceHealthCheck", "Healthy", {"type": "string"}, "text/plain")
+    score = operation("RunMLService", "The prediction", {"$ref": f"{reference}ServiceOutput"}, JSON)
+    spec = operation("GetSwaggerSpec", "This description", {"type": "object"}, JSON)
     return {
-        "operationId": "RunMLService",
-        "security": [{"Bearer": []}],
-        "responses": {"200": {"description": "The prediction"} | content, "default": failure},
+        f"{prefix}/": {"get": health | {"security": []}},
+        f"{prefix}/score": {"post": score | payload | {"security": [{"Bearer": []}]}},
+        f"{prefix}/swagger.json": {"get": spec | {"parameters": [version]}},
     }
 
 
-def _content2(schema: Document) -> Document:
+def _content2(schema: Document, _mimetype: str) -> Document:
     return {"schema": schema}
 
 
-def _content3(schema: Document, mimetype: str = "application/json") -> Document:
+def _content3(schema: Document, mimetype: str) -> Document:
     return {"content": {mimetype: {"schema": schema}}}
 
 

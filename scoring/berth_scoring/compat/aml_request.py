@@ -45,7 +45,8 @@ def to_aml_request(request: Request) -> AMLRequest:
         "wsgi.input_terminated": True,
     }
     for name, value in request.headers:
-        environ[_environ_name(name)] = value.decode("latin-1")
+        key, text = _environ_name(name), value.decode("latin-1")
+        environ[key] = f"{environ[key]},{text}" if key in environ else text
     return AMLRequest(environ)
 
 

@@ -198,14 +198,27 @@ class Difference:
     """What our answer has, by aspect; None for nothing."""
 
 
-NOT_ALLOWED = "Method {} is not allowed here, but {}"
-SCORE_METHODS = "GET, OPTIONS, POST"
 TRACEABLE = "an answer without an id cannot be traced in the logs"
-ALLOW = "HTTP demands the header Allow, and the message should say what is wrong"
+ALLOW = (
+    "HTTP demands the header Allow with a 405, and the message says what is wrong; the id makes it traceable"
+)
+SCORE_METHODS = "OPTIONS, GET, POST"
+SWAGGERS_2 = ("swagger", "swagger 2", "swagger 2.0", "schema swagger 2", "swagger with an id")
+SWAGGERS_3 = (
+    "swagger 3", "swagger 3.0", "swagger 3.1", "schema swagger 3", "schema swagger 3.1", "own swagger 3.1",
+)  # fmt: skip
+HEALTH = "/paths//api/v1/service/iris//get"
+SPEC = "/paths//api/v1/service/iris/swagger.json/get/responses/200"
+SCHEME = "/components/securitySchemes/Bearer"
 
 
 def message(text: str) -> str:
     return json.dumps({"message": text})
+
+
+def not_allowed(method: str, allowed: str) -> dict[str, Any]:
+    text = f"Method {method} is not allowed here, but {allowed}"
+    return {"body": message(text), "allow": [allowed], "x-request-id": ["<id>"]}
 
 
 DIFFERENCES = [
@@ -215,12 +228,93 @@ DIFFERENCES = [
         {"body": json.dumps({"type": "str", "length": 3, "start": "a=1"})},
     ),
     Difference(
+        "a byte that is no UTF-8 is replaced, as JSON cannot hold it; the peer leaves it percent-encoded",
+        ("a query that is not UTF-8",),
+        {"body": json.dumps({"type": "str", "length": 15, "start": json.dumps({"a": "\ufffd"})})},
+    ),
+    Difference(
         "503 and 504 tell a gateway what to try again; 500 is for a script that failed",
         ("value: sleep",),
         {"status": 504, "body": message("Scoring timeout after 700 ms (timeoutMilliseconds)")},
     ),
+    Difference(
+        "a body that is not UTF-8 is the client's error, not the server's",
+        ("schema not UTF-8",),
+        {
+            "status": 400,
+            "body": message(
+                "POST body could not be decoded as JSON: "
+                "'utf-8' codec can't decode byte 0xff in position 10: invalid start byte"
+            ),
+        },
+    ),
     Difference(TRACEABLE, ("an unknown route", "a trailing slash"), {"x-request-id": ["<id>"]}),
     Difference(TRACEABLE, ("an unknown route with an id",), {"x-request-id": ["abc"]}),
+    Difference(TRACEABLE, ("an empty id",), {"x-request-id": ["<id>"], "x-ms-request-id": ["<id>"]}),
+    Difference(
+        "an id that is too long is refused before any route is entered, which adds the version",
+        ("a request id too long", "an id too long for health"),
+        {"x-ms-server-version": None},
+    ),
+    Difference(ALLOW, ("put", "raw put", "schema by put"), not_allowed("PUT", SCORE_METHODS)),
+    Difference(ALLOW, ("delete",), not_allowed("DELETE", SCORE_METHODS)),
+    Difference(ALLOW, ("patch",), not_allowed("PATCH", SCORE_METHODS)),
+    Difference(ALLOW, ("health by post", "swagger by post"), not_allowed("POST", "GET")),
+    Difference(
+        "HTTP demands HEAD of whoever answers GET",
+        ("head",),
+        {"status": 200, "x-ms-run-fn-exec-ms": ["<ms>"]},
+    ),
+    Difference(
+        "these headers are for browsers, and browsers send Origin",
+        ("no origin",),
+        {"access-control-allow-origin": None, "vary": None},
+    ),
+    Difference(
+        "a browser asks before it has a key: it gets what it asked for and nothing of the service",
+        ("a preflight",),
+        {
+            "content-type": None,
+            "x-ms-run-function-failed": None,
+            "x-ms-server-version": None,
+            "x-ms-request-id": None,
+        },
+    ),
+    Difference(
+        "inside a cluster the service is called without TLS as well",
+        SWAGGERS_2,
+        {"/schemes": ["https", "http"]},
+    ),
+    Difference("the probe needs no key", SWAGGERS_2 + SWAGGERS_3, {f"{HEALTH}/security": []}),
+    Difference(
+        "an example of a constant says nothing",
+        SWAGGERS_2,
+        {f"{HEALTH}/responses/200/examples/application/json": None},
+    ),
+    Difference(
+        "an example of a constant says nothing",
+        SWAGGERS_3,
+        {f"{HEALTH}/responses/200/content/text/plain/schema/example": None},
+    ),
+    Difference("the description is an object", SWAGGERS_2, {f"{SPEC}/schema/type": "object"}),
+    Difference(
+        "the description is an object, and JSON",
+        SWAGGERS_3,
+        {
+            f"{SPEC}/content/application/json/schema/type": "object",
+            f"{SPEC}/content/text/plain/schema/type": None,
+        },
+    ),
+    Difference(
+        "OpenAPI 3 has a name for bearer keys",
+        SWAGGERS_3,
+        {
+            f"{SCHEME}/type": "http",
+            f"{SCHEME}/scheme": "bearer",
+            f"{SCHEME}/in": None,
+            f"{SCHEME}/name": None,
+        },
+    ),
 ]
 
 
@@ -243,12 +337,16 @@ def aspects(port: int, exchange: Exchange) -> dict[str, Any]:
 
 
 def leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(node, dict):
-        yield path, node
-        return
-    for key, value in node.items():
-        if key != "description":
-            yield from leaves(value, f"{path}/{key}")
+    match node:
+        case dict() if node:
+            for key, value in node.items():
+                if key != "description":
+                    yield from leaves(value, f"{path}/{key}")
+        case [dict(), *_]:
+            for index, value in enumerate(node):
+                yield from leaves(value, f"{path}/{index}")
+        case _:
+            yield path, node
 
 
 def test_every_listed_difference_belongs_to_a_request() -> None:
