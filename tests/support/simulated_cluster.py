@@ -192,11 +192,13 @@ class SimulatedCluster:
 
     def become_ready(self, resource: Resource, key: Key, replicas: int) -> None:
         """Let a Deployment have rolled out."""
+        counts = ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas")
+        self.report(resource, key, **dict.fromkeys(counts, replicas))
+
+    def report(self, resource: Resource, key: Key, **status: Any) -> None:
+        """Let the controller of an object have written its status."""
         stored = self._stored(resource, key)
-        stored.status = {
-            "observedGeneration": stored.metadata["generation"],
-            **dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), replicas),
-        }
+        stored.status = {"observedGeneration": stored.metadata["generation"], **status}
         self._touch(stored, stored.raw)
 
     def _add(self, resource: Resource, key: Key) -> Stored:
@@ -230,7 +232,8 @@ class SimulatedCluster:
 
 def _without_server_fields(body: Object) -> Object:
     metadata = {name: value for name, value in body["metadata"].items() if name not in _SERVER_FIELDS}
-    return {name: value for name, value in body.items() if name != "status"} | {"metadata": metadata}
+    rest = {name: value for name, value in body.items() if name not in ("metadata", "status")}
+    return rest | ({"metadata": metadata} if metadata else {})
 
 
 def _key(body: Object) -> Key:

@@ -1,0 +1,267 @@
+import asyncio
+from typing import Any
+
+import pytest
+from deployments import MODEL, NEWER_IMAGE, spec
+from kubelet_pods import crash_loop, pod, terminated
+from reconciled import KEY, World
+
+from berth.core.errors import Terminal, Transient
+from berth.core.keys import Key
+from berth.core.results import Done, RequeueAfter
+from berth.plan.children import SERVING
+from berth.plan.resources import AUTOSCALERS, DEPLOYMENTS, DISRUPTION_BUDGETS, PODS, SECRETS, SERVICES
+
+OPEN = {"auth": {"mode": "None"}}
+VALIDATED = {"validation": {"request": {"body": "{}"}}}
+
+
+def replicas(world: World) -> Any:
+    return world.cluster.objects[DEPLOYMENTS, KEY].found.get(("spec", "replicas"))
+
+
+def add_pod(world: World, seen: dict[str, Any]) -> None:
+    """Let the kubelet have made a Pod of the present template."""
+    template = world.cluster.objects[DEPLOYMENTS, KEY].raw["spec"]["template"]
+    seen["metadata"] |= {"namespace": "demo", "labels": template["metadata"]["labels"]}
+    seen["metadata"]["annotations"] = {SERVING: template["metadata"]["annotations"][SERVING]}
+    world.cluster.put(PODS, seen)
+
+
+def controller_saw(world: World, **counts: Any) -> None:
+    """Let the controller have written the status of the Deployment."""
+    world.cluster.report(DEPLOYMENTS, KEY, **counts)
+
+
+async def test_a_deployment_with_an_autoscaler_takes_four_writes_to_ready() -> None:
+    world = World(spec(**OPEN, scaling={"maxReplicas": 3}))
+    await world.settle(ready=1)
+    assert world.cluster.writes == ["apply Deployment", "apply Service", "apply HorizontalPodAutoscaler"]
+    assert len(world.statuses) == 1
+    assert world.condition("Ready")["status"] == "True"
+    assert [event.reason for event in world.events] == ["Ready"]
+
+
+async def test_the_first_status_waits_for_what_was_just_made() -> None:
+    world = World(spec())
+    assert isinstance(await world.once(), RequeueAfter)
+    assert world.statuses == []
+    await world.once()
+    assert world.condition("Reconciling")["reason"] == "RollingOut"
+
+
+async def test_the_status_tells_how_to_reach_the_model() -> None:
+    world = World(spec())
+    await world.settle(ready=1)
+    assert world.status["scoringUri"] == "http://iris.demo.svc/score"
+    assert world.status["auth"] == {"mode": "Key", "secretName": "iris-keys"}
+    assert world.status["selector"] == "berth.dev/deployment=iris"
+    assert world.status["deployDurationSeconds"] == 5.0
+
+
+async def test_what_is_no_longer_wanted_is_removed() -> None:
+    world = World(spec(scaling={"minReplicas": 2, "maxReplicas": 3}))
+    await world.settle()
+    present = {resource for resource, _ in world.cluster.objects}
+    assert present == {DEPLOYMENTS, SERVICES, AUTOSCALERS, DISRUPTION_BUDGETS, SECRETS}
+    world.change(spec(**OPEN))
+    await world.settle()
+    assert {resource for resource, _ in world.cluster.objects} == {DEPLOYMENTS, SERVICES}
+
+
+async def test_an_autoscaled_deployment_starts_with_the_least_of_its_replicas() -> None:
+    world = World(spec(scaling={"minReplicas": 3, "maxReplicas": 5}))
+    await world.settle()
+    assert replicas(world) == 3
+    assert ("spec", "replicas") not in world.cluster.objects[DEPLOYMENTS, KEY].owned["berth"]
+
+
+@pytest.mark.parametrize(("fixed", "taken_over"), [(1, 2), (4, 4), (9, 6)])
+async def test_an_autoscaler_takes_over_without_a_dip(fixed: int, taken_over: int) -> None:
+    world = World(spec(scaling={"replicas": fixed}))
+    await world.settle()
+    world.change(spec(scaling={"minReplicas": 2, "maxReplicas": 6}))
+    await world.settle()
+    assert replicas(world) == taken_over
+    assert ("spec", "replicas") not in world.cluster.objects[DEPLOYMENTS, KEY].owned["berth"]
+
+
+async def test_what_the_autoscaler_decides_stays() -> None:
+    world = World(spec(scaling={"maxReplicas": 6}))
+    await world.settle()
+    world.cluster.objects[DEPLOYMENTS, KEY].apply("hpa", {"spec": {"replicas": 5}})
+    await world.settle()
+    assert replicas(world) == 5
+
+
+KEYS = Key("demo", "iris-keys")
+
+
+async def test_a_key_that_was_deleted_is_made_again_and_the_other_stays() -> None:
+    world = World(spec())
+    await world.settle()
+    found = world.cluster.objects[SECRETS, KEYS].found
+    first, second = found.pop(("data", "primaryKey")), found[("data", "secondaryKey")]
+    await world.settle()
+    assert found[("data", "secondaryKey")] == second
+    assert found[("data", "primaryKey")] not in (first, second, "")
+
+
+async def test_keys_of_the_users_own_are_kept() -> None:
+    world = World(spec())
+    await world.settle()
+    world.cluster.objects[SECRETS, KEYS].found[("data", "primaryKey")] = "bXkga2V5"
+    world.change(spec(scaling={"replicas": 2}))
+    await world.settle()
+    assert world.cluster.objects[SECRETS, KEYS].found[("data", "primaryKey")] == "bXkga2V5"
+
+
+@pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES])
+async def test_an_object_of_somebody_else_is_refused_and_left_alone(resource: Any) -> None:
+    world = World(spec())
+    stranger = {"metadata": {"name": "iris", "namespace": "demo"}, "spec": {"selector": {"app": "other"}}}
+    world.cluster.put(resource, stranger)
+    before = dict(world.cluster.objects[resource, KEY].found)
+    with pytest.raises(Terminal) as refused:
+        await world.once()
+    await world.fail(refused.value)
+    assert world.condition("Stalled")["reason"] == "Conflict"
+    assert f"{resource.kind} iris exists and belongs to nobody" in world.condition("Ready")["message"]
+    assert world.cluster.objects[resource, KEY].found == before
+
+
+async def test_a_new_deployment_of_an_old_name_is_not_ready_by_the_old_ones_pods() -> None:
+    old = World(spec())
+    await old.settle(ready=1)
+    new = World(spec(), old.cluster, uid="uid-2")
+    await new.once()
+    assert new.condition("Ready").get("status") != "True"
+    await new.settle()
+    owners = {
+        owner["uid"]
+        for stored in new.cluster.objects.values()
+        for owner in stored.raw["metadata"]["ownerReferences"]
+    }
+    assert owners == {"uid-2"}
+
+
+async def test_an_upgrade_leaves_deployments_alone_until_their_spec_changes() -> None:
+    world = World(spec())
+    await world.settle()
+    before = world.children
+    world.restart(NEWER_IMAGE)
+    await world.settle()
+    assert world.children == before
+    world.change(spec(model=MODEL | {"version": "4"}))
+    await world.settle()
+    assert NEWER_IMAGE.name in world.children["Deployment"].values()
+
+
+async def test_suspended_means_hands_off() -> None:
+    world = World(spec())
+    await world.settle(ready=1)
+    writes = len(world.cluster.writes)
+    world.change(spec(suspend=True, scaling={"replicas": 4}))
+    assert await world.once() == Done()
+    assert len(world.cluster.writes) == writes
+    assert world.condition("Suspended")["status"] == "True"
+    assert world.status["observedGeneration"] == 1
+    world.change(spec(scaling={"replicas": 4}))
+    await world.settle(ready=4)
+    assert world.condition("Suspended") == {}
+    assert world.condition("Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize("target", ["ACI", "IoTEdge", "FPGA"])
+async def test_a_target_without_an_adapter_says_so(target: str) -> None:
+    more = {"IoTEdge": {"iotEdge": {"deviceId": "press-7"}}, "FPGA": {"fpga": {"featurizer": "ResNet50"}}}
+    world = World(spec(target=target, **more.get(target, {})))
+    with pytest.raises(Terminal) as refused:
+        await world.once()
+    await world.fail(refused.value)
+    assert world.condition("Stalled")["reason"] == "TargetNotAvailable"
+    assert world.condition("Reconciling") == {}
+    assert world.cluster.writes == []
+
+
+async def test_the_cause_of_a_failing_pod_is_told() -> None:
+    world = World(spec())
+    await world.once()
+    controller_saw(world, replicas=1, updatedReplicas=1)
+    add_pod(world, pod(fetch=crash_loop(1, "ModelFetchFailed: 404")))
+    await world.settle()
+    assert world.condition("Ready") | {"reason": "ModelFetchFailed", "message": "404"} == world.condition(
+        "Ready"
+    )
+    assert world.condition("ModelAvailable")["status"] == "False"
+    assert world.condition("Reconciling")["status"] == "True"
+
+
+async def test_a_pod_of_the_previous_spec_is_no_cause() -> None:
+    world = World(spec())
+    await world.once()
+    controller_saw(world, replicas=1, updatedReplicas=1)
+    add_pod(world, pod(fetch=terminated(1, "ModelDigestMismatch: a is not b")))
+    await world.settle()
+    assert world.condition("Stalled")["reason"] == "ModelDigestMismatch"
+    world.change(spec(model=MODEL | {"version": "4"}))
+    await world.once()
+    controller_saw(world, replicas=1, updatedReplicas=1)
+    await world.settle()
+    assert world.condition("Stalled") == {}
+    assert world.condition("Ready")["reason"] == "RollingOut"
+
+
+async def test_a_golden_request_stands_before_ready_for_each_generation() -> None:
+    world = World(spec(**OPEN, **VALIDATED))
+    await world.once()
+    service = world.cluster.objects[SERVICES, KEY]
+    service.found[("spec", "clusterIP")] = "10.96.0.7"
+    await world.settle(ready=1)
+    assert world.condition("Ready")["reason"] == "Validating"
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert world.asked == [KEY]
+    await world.settle(ready=1)
+    assert world.condition("Validated")["status"] == "True"
+    assert world.condition("Ready")["status"] == "True"
+    world.change(spec(**OPEN, **VALIDATED, model=MODEL | {"version": "4"}))
+    await world.fail(Transient("The API server did not answer"))
+    await world.settle(ready=1)
+    assert world.condition("Ready")["reason"] == "Validating"
+
+
+async def test_a_failure_does_not_carry_conditions_to_a_generation_they_are_not_of() -> None:
+    world = World(spec())
+    await world.settle(ready=1)
+    world.change(spec(model=MODEL | {"version": "4"}))
+    await world.fail(Transient("The API server did not answer"))
+    assert world.condition("Ready")["observedGeneration"] == 2
+    assert world.condition("ModelAvailable")["observedGeneration"] == 1
+
+
+async def test_a_failure_of_the_operator_itself_hides_its_details() -> None:
+    world = World(spec())
+    await world.fail(RuntimeError("password=hush"))
+    assert world.condition("Ready")["reason"] == "InternalError"
+    assert "hush" not in str(world.statuses)
+
+
+async def test_the_duration_is_that_of_the_first_time() -> None:
+    world = World(spec())
+    await world.settle(ready=1)
+    took = world.status["deployDurationSeconds"]
+    controller_saw(world, replicas=1, updatedReplicas=1)
+    await world.settle()
+    assert world.condition("Ready")["status"] == "False"
+    world.now = world.now.replace(hour=20)
+    await world.settle(ready=1)
+    assert world.condition("Ready")["status"] == "True"
+    assert world.status["deployDurationSeconds"] == took
+
+
+async def test_a_deleted_one_is_left_to_the_garbage_collector() -> None:
+    world = World(spec())
+    world._raw["metadata"]["deletionTimestamp"] = "2026-11-01T13:00:00Z"
+    assert await world.once() == Done()
+    assert world.cluster.writes == []
