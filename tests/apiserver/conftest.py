@@ -1,12 +1,20 @@
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from api_requests import MODEL_DEPLOYMENTS, ApiServer
+from faulty_proxy import FaultyProxy, faulty_proxy
+from kubernetes.client import Configuration
+from kubernetes.config import load_kube_config
 
+from berth.kube.client import Api
+from berth.kube.connection import Connection
+from berth.plan.resources import Resource
 from berth_sandbox.cluster.control_plane import ControlPlane
 
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
 
@@ -21,3 +29,35 @@ def api(control_plane: ControlPlane) -> Iterator[ApiServer]:
         time.sleep(0.05)
     yield server
     server.close()
+
+
+@pytest.fixture
+async def connection(control_plane: ControlPlane) -> AsyncIterator[Connection]:
+    """The operator's connection to the API server, by a kubeconfig."""
+    configuration = Configuration()
+    load_kube_config(config_file=str(control_plane.kubeconfig), client_configuration=configuration)
+    connection = Connection(configuration)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def client(connection: Connection) -> Api:
+    """The operator's client."""
+    return Api(connection)
+
+
+@pytest.fixture
+async def namespace(client: Api) -> str:
+    """A namespace of the test's own."""
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    await client.create(NAMESPACES, manifest)
+    return name
+
+
+@pytest.fixture
+async def proxy(control_plane: ControlPlane) -> AsyncIterator[FaultyProxy]:
+    """A proxy in front of the API server that breaks watches on demand."""
+    async with faulty_proxy(control_plane) as running:
+        yield running
