@@ -3,7 +3,7 @@
 import itertools
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -142,17 +142,17 @@ class Application:
 def adopt_request_id(request: Request) -> None:
     """Take the client's `x-request-id` for the one made up here, unless it is too long."""
     given = request.header(b"x-request-id")
-    if given is None:
+    if not given:
         return
     request.request_id = given if len(given) <= REQUEST_ID_LIMIT else ""
     if not request.request_id:
         raise Refusal(431, f"x-request-id must not exceed {REQUEST_ID_LIMIT} characters")
 
 
-def request_ids() -> itertools.chain[str]:
+def request_ids() -> Iterator[str]:
     """Yield GUIDs with a random head and a running tail: a fresh GUID costs as much as routing."""
     head = str(uuid.uuid4())[:24]
-    return itertools.chain.from_iterable((f"{head}{count:012x}",) for count in itertools.count(1))
+    return (f"{head}{count:012x}" for count in itertools.count(1))
 
 
 def _body(message: Message) -> bytes:

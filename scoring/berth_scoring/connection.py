@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -87,12 +88,11 @@ class Connection(HttpToolsProtocol):
             super().on_body(chunk)
 
     def _request_scope(self) -> dict[str, Any]:
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        path, query = _split_url(self.url)
         scope: dict[str, Any] = self.scope  # type: ignore[assignment] # uvicorn fills it step by step as well
         scope["method"] = self.parser.get_method().decode("ascii")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["query_string"] = url.query or b""
+        scope["path"] = path
+        scope["query_string"] = query
         return scope
 
     def _check_idle(self) -> None:
@@ -102,6 +102,12 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         else:
             self._idle_timer = self.loop.call_later(max(left, 1.0), self._check_idle)
+
+
+@lru_cache(maxsize=256)
+def _split_url(url: bytes) -> tuple[str, bytes]:
+    parsed = httptools.parse_url(url)
+    return unquote(parsed.path.decode("ascii")), parsed.query or b""
 
 
 class WholeCycle:

@@ -228,7 +228,8 @@ class InlineQueue:
         loop = asyncio.get_running_loop()
         entry = Entry(lane, value, loop.create_future(), disconnect)
         if not self._waiting:
-            loop.call_soon(self._run)
+            # One turn of the loop later, so that requests which are about to be read join in.
+            loop.call_soon(loop.call_soon, self._run)
         self._waiting.append(entry)
         return entry.future
 

@@ -117,7 +117,7 @@ def _leave_to_loop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _block() -> None:
-    # A child forked by a script shares the socket: a signal to it must not stop the server, however early it comes.
+    # A child forked by a script shares the socket: a signal to it must not stop the server, however early.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 

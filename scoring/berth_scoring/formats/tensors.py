@@ -27,15 +27,13 @@ def array_of(values: object, dtype: np.dtype[Any], field: str) -> NDArray[Any]:
         )
     if dtype.kind in "iu":
         _check_range(array, dtype, field)
-    return array.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):  # what is too large for a short float is infinite in it
+        return array.astype(dtype, copy=False)
 
 
 def check_shape(array: NDArray[Any], spec: TensorSpec, field: str) -> None:
     """Refuse an array that the model's input cannot hold."""
-    fits = array.ndim == len(spec.shape) and all(
-        want is None or want == have for want, have in zip(spec.shape, array.shape, strict=True)
-    )
-    if not fits:
+    if not _fits(array.shape, spec.shape):
         expected, found = describe(spec.shape), describe(array.shape)
         raise Refusal(
             400,
@@ -43,6 +41,14 @@ def check_shape(array: NDArray[Any], spec: TensorSpec, field: str) -> None:
         )
     if not array.size:
         raise Refusal(400, f"{field}: there are no rows")
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    if shape[1:] == wanted[1:] and wanted[:1] == (None,):
+        return len(shape) == len(wanted)
+    return len(shape) == len(wanted) and all(
+        want in {None, have} for want, have in zip(wanted, shape, strict=True)
+    )
 
 
 def describe(shape: tuple[int | None, ...]) -> str:

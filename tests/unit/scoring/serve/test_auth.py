@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,17 @@ def test_both_keys_are_admitted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "authorization",
-    [None, b"", b"Bearer", b"Bearer ", b"first", b"Basic first", b"Bearer firs", b"Bearer first1", b"Bearer \xff"],
+    [
+        None,
+        b"",
+        b"Bearer",
+        b"Bearer ",
+        b"first",
+        b"Basic first",
+        b"Bearer firs",
+        b"Bearer first1",
+        b"Bearer \xff",
+    ],
 )
 def test_all_else_is_refused(tmp_path: Path, authorization: bytes | None) -> None:
     assert not admits(KeyRing(write(tmp_path / "keys", "first", "second")), authorization)
@@ -62,7 +71,7 @@ def test_a_rotated_key_is_read_within_a_second_though_a_symlink_was_swapped(tmp_
     link.symlink_to(write(tmp_path / "old", "first", "second"))
     keys = KeyRing(link, clock)
     (tmp_path / "next").symlink_to(write(tmp_path / "new", "third", "second"))
-    os.replace(tmp_path / "next", link)
+    (tmp_path / "next").replace(link)
     clock.now = 0.9
     assert admits(keys, b"Bearer first")
     clock.now = 1.0

@@ -79,7 +79,9 @@ def test_what_is_not_understood_is_refused_by_name(document: Any, message: str) 
         read(document)
 
 
-@pytest.mark.parametrize(("environment", "message"), [({}, "is not set"), ({CONFIG_VARIABLE: "{"}, "is not JSON")])
+@pytest.mark.parametrize(
+    ("environment", "message"), [({}, "is not set"), ({CONFIG_VARIABLE: "{"}, "is not JSON")]
+)
 def test_a_variable_that_holds_no_configuration_is_told(environment: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ScoringConfig.from_environment(environment)

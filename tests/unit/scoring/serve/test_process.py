@@ -1,7 +1,6 @@
 """What only a real process shows: threads, signals, start and end."""
 
 import json
-import os
 import signal
 import threading
 import time
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 PROBE_SCRIPT = """
-    import asyncio, json, multiprocessing, os, signal, sqlite3, subprocess, sys, threading, time
+    import asyncio, multiprocessing, os, signal, sqlite3, subprocess, sys, threading, time
 
     def init():
         global database, init_thread, handled, busy
@@ -28,7 +27,8 @@ PROBE_SCRIPT = """
             loop = True
         except RuntimeError:
             loop = False
-        return [threading.current_thread() is threading.main_thread(), threading.get_ident() == init_thread, loop]
+        is_main = threading.current_thread() is threading.main_thread()
+        return [is_main, threading.get_ident() == init_thread, loop]
 
     def sqlite():
         database.execute("insert into calls values ('x')")
@@ -49,7 +49,8 @@ PROBE_SCRIPT = """
         return asyncio.run(double())
 
     def child():
-        return subprocess.run([sys.executable, "-c", "print(6 * 7)"], capture_output=True, text=True).stdout
+        command = [sys.executable, "-c", "print(6 * 7)"]
+        return subprocess.run(command, capture_output=True, text=True).stdout
 
     def forked():
         process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
@@ -221,24 +222,28 @@ def test_a_second_sigterm_ends_the_process_at_once(start: Any) -> None:
 
 
 def test_sigterm_is_heard_while_the_main_thread_is_busy(start: Any) -> None:
-    script = "import hashlib\ndef init(): pass\ndef run(data): hashlib.pbkdf2_hmac('sha256', b'', b'', 3_000_000)\n"
+    script = """
+        import hashlib
+        def init(): pass
+        def run(data): hashlib.pbkdf2_hmac('sha256', b'', b'', 3_000_000)
+    """
     server = start(script, env={"BERTH_DRAIN_SECONDS": "0"})
     sender = threading.Thread(target=server, args=("POST", "/score", "x"))
     sender.start()
     time.sleep(0.2)
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.1)
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         server("GET", "/readyz")
     sender.join()
     assert server.process.wait(10) == 0
 
 
 FAILURES = {
-    "ScriptInitFailed: ValueError: no weights": "def init(): raise ValueError('no weights')\ndef run(data): pass",
+    "ScriptInitFailed: ValueError: lost": "def init(): raise ValueError('lost')\ndef run(data): pass",
     "ScriptInitFailed: SystemExit: 7": "def init(): raise SystemExit(7)\ndef run(data): pass",
     "ScriptLoadFailed: ModuleNotFoundError": "import no_such_module",
-    "ScriptLoadFailed: ScriptError: the scoring script score.py does not define run()": "def init(): pass",
+    "ScriptLoadFailed: ScriptError: the scoring script score.py does not define run": "def init(): pass",
 }
 
 
@@ -266,8 +271,14 @@ def test_a_failed_init_lists_the_model_folder_up_to_200_lines(start: Any, tmp_pa
 @pytest.mark.parametrize(
     ("model", "cause"),
     [
-        ({"format": "sklearn"}, "expected exactly one *.joblib or *.pkl or *.pickle in the model folder, found none"),
-        ({"format": "torch"}, "model iris has the format 'torch'; without a script it must be one of sklearn, onnx"),
+        (
+            {"format": "sklearn"},
+            "expected exactly one *.joblib or *.pkl or *.pickle in the model folder, found none",
+        ),
+        (
+            {"format": "torch"},
+            "model iris has the format 'torch'; without a script it must be one of sklearn, onnx",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_loaded_is_named(
@@ -309,7 +320,7 @@ def rotate_keys(folder: Path, primary: str, secondary: str) -> None:
     (data / "primaryKey").write_text(primary)
     (data / "secondaryKey").write_text(secondary)
     (folder / "new").symlink_to(data)
-    os.replace(folder / "new", folder / "keys")
+    (folder / "new").replace(folder / "keys")
 
 
 def test_an_endpoint_without_its_keys_does_not_start(start: Any, tmp_path: Path) -> None:
@@ -328,7 +339,13 @@ def test_sklearn_and_onnx_models_are_served_side_by_side(
     start: Any, sklearn_folder: Path, onnx_folder: Path
 ) -> None:
     models = [
-        {"name": "one", "version": "1", "uri": "file:///x", "format": "sklearn", "folder": str(sklearn_folder)},
+        {
+            "name": "one",
+            "version": "1",
+            "uri": "file:///x",
+            "format": "sklearn",
+            "folder": str(sklearn_folder),
+        },
         {"name": "two", "version": "2", "uri": "file:///x", "format": "onnx", "folder": str(onnx_folder)},
     ]
     server = start(models=models)
