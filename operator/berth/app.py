@@ -85,7 +85,9 @@ class Operator:
         self._recorder = EventRecorder(api, settings.pod_name)
         self._watch = Watch(connection, api, MODEL_DEPLOYMENTS, self._feed, namespaces=settings.namespaces)
         self._informers = [
-            Informer(api, resource, self._feed, namespace=namespace, labels=SELECT_OWN)
+            Informer(
+                api, resource, self._feed, namespace=namespace, labels=SELECT_OWN, observer=self._metrics
+            )
             for resource in CHILDREN
             for namespace in namespaces
         ]
