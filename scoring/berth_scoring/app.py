@@ -1,6 +1,7 @@
 """From ASGI to a route and back: the way of every request."""
 
 import itertools
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -17,6 +18,10 @@ DEFAULT_BODY_LIMIT = 100 * 1024 * 1024
 REQUEST_ID_LIMIT = 100
 CLIENT_CLOSED = 499
 """What log and metrics say of a request whose client did not wait."""
+
+INTERNAL_ERROR = "An unexpected internal error occurred. Check the logs for more info."
+
+logger = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -102,9 +107,12 @@ class Application:
             request.disconnect = lambda: _disconnect(receive)
             return await handler(request)
         except Refusal as refusal:
-            response = route.refuse(refusal)
-            response.headers.extend(refusal.headers)
-            return response
+            return _refused(route, refusal)
+        except Disconnected:
+            raise
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.path)
+            return _refused(route, Refusal(500, INTERNAL_ERROR))
 
     async def _read_body(self, request: Request, receive: Receive) -> bytes:
         if int(request.fields.get(b"content-length", b"0")) > self._body_limit:
@@ -153,6 +161,12 @@ def request_ids() -> Iterator[str]:
     """Yield GUIDs with a random head and a running tail: a fresh GUID costs as much as routing."""
     head = str(uuid.uuid4())[:24]
     return (f"{head}{count:012x}" for count in itertools.count(1))
+
+
+def _refused(route: Route, refusal: Refusal) -> Response:
+    response = route.refuse(refusal)
+    response.headers.extend(refusal.headers)
+    return response
 
 
 def _body(message: Message) -> bytes:

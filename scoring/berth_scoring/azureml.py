@@ -8,7 +8,7 @@ from typing import Any
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from berth_scoring import __version__
-from berth_scoring.app import REQUEST_ID_LIMIT
+from berth_scoring.app import INTERNAL_ERROR, REQUEST_ID_LIMIT
 from berth_scoring.execution import Lane, WorkQueue
 from berth_scoring.messages import Handler, Headers, Refusal, Request, Response, json_response
 from berth_scoring.script import Script
@@ -21,7 +21,6 @@ SERVER_VERSION = (b"x-ms-server-version", f"berth-scoring/{__version__}".encode(
 HTML_HEADER = (b"content-type", b"text/html; charset=utf-8")
 
 SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
-INTERNAL_ERROR = "An unexpected internal error occurred. Check the logs for more info."
 
 
 class RunFailed(Refusal):

@@ -156,6 +156,8 @@ class WorkQueue:
         self._running[thread] = Run(entries, time.monotonic())
         try:
             return entries[0].lane.execute([entry.value for entry in entries])
+        except Exception as error:  # noqa: BLE001 - a thread that ended would leave all later requests waiting
+            return [error] * len(entries)
         finally:
             del self._running[thread]
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from berth_scoring import azureml, swagger
@@ -13,7 +14,7 @@ from berth_scoring.access_log import AccessLog
 from berth_scoring.app import DEFAULT_BODY_LIMIT, Application, Route
 from berth_scoring.auth import KeyRing
 from berth_scoring.azureml import ScriptService
-from berth_scoring.config import CodeSource, ConfigError, Layout, ScoringConfig
+from berth_scoring.config import CodeSource, ConfigError, Layout, RequestLimits, ScoringConfig
 from berth_scoring.cors import Cors
 from berth_scoring.execution import InlineQueue, WorkQueue
 from berth_scoring.lifecycle import Lifecycle
@@ -53,7 +54,8 @@ def main(environment: Mapping[str, str]) -> int:
 def _serve(config: ScoringConfig, layout: Layout, environment: Mapping[str, str], log: AccessLog) -> None:
     export_environment(config, layout)
     metrics = Metrics()
-    queue = WorkQueue(config.requests, metrics.observe_batch)
+    limits = _limits(config, environment)
+    queue = WorkQueue(limits, metrics.observe_batch)
     lifecycle = Lifecycle(lambda: queue.stuck)
     make = RouteFactory(metrics, _key_ring(config.keys_dir), log)
     scoring = Scoring(config, layout, environment, make, queue)
@@ -68,14 +70,14 @@ def _serve(config: ScoringConfig, layout: Layout, environment: Mapping[str, str]
         queue,
         lifecycle,
         drain_seconds=float(environment.get("BERTH_DRAIN_SECONDS", "5")),
-        stop_seconds=config.requests.timeout_milliseconds / 1000,
+        stop_seconds=limits.timeout_milliseconds / 1000,
     )
     metrics.watch_queue(lambda: queue.depth, lambda: queue.running)
     for model in config.models:
         metrics.describe(model)
     _settle_memory()
     with _listener(config.port) as listener:
-        server.run(listener, config.requests.max_concurrent_per_replica)
+        server.run(listener, limits.max_concurrent_per_replica)
 
 
 class Scoring:
@@ -122,6 +124,13 @@ class Scoring:
         documents = swagger.documents(self._service, score_schema(), None)
         azure = azure_routes(self._make, score_handlers(services), Swagger(documents), self._server_version)
         return azure | model_routes(self._make, services)
+
+
+def _limits(config: ScoringConfig, environment: Mapping[str, str]) -> RequestLimits:
+    """Return the limits; of two time-outs, that of the resource and that of Azure ML's variable, the shorter."""
+    configured = config.requests.timeout_milliseconds
+    wanted = int(environment.get("SCORING_TIMEOUT_MS", configured))
+    return replace(config.requests, timeout_milliseconds=min(configured, wanted))
 
 
 def _server_version(environment: Mapping[str, str]) -> Headers:

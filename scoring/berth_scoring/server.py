@@ -61,8 +61,12 @@ class Server:
         with self._queue.interrupting():
             for thread in (loop, *threads):
                 thread.start()
-            self._queue.work()
-            loop.join()
+            try:
+                self._queue.work()
+            finally:
+                # A handler of the script's own may end the process from here.
+                self._finish()
+                loop.join()
 
     def _route_signals(self) -> None:
         # The interpreter runs handlers only between two steps of the main thread, for which a long run in C

@@ -155,3 +155,10 @@ async def test_the_inline_queue_answers_all_that_arrived_by_one_call() -> None:
     assert await asyncio.gather(*[queue.submit(lane, n, never) for n in range(20)]) == list(range(20))
     assert sizes == [16, 4]
     assert await queue.submit(lane, 7, never) == 7
+
+
+async def test_a_lane_that_fails_as_a_whole_fails_its_batch_and_no_other(queue: WorkQueue) -> None:
+    broken = Lane[int, float](lambda values: [1 / value for value in values])
+    with pytest.raises(ZeroDivisionError):
+        await queue.submit(broken, 0, never)
+    assert await queue.submit(broken, 2, never) == 0.5

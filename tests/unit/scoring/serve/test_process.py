@@ -78,6 +78,10 @@ PROBE_SCRIPT = """
     def fail(): raise ValueError("secret detail")
     def speak(): print("said by the script")
     def unserializable(): return object()
+    def endless():
+        nested = []
+        for _ in range(100_000): nested = [nested]
+        return nested
     def directory(): return [os.environ["AZUREML_MODEL_DIR"], os.getcwd(), os.environ["AML_APP_ROOT"]]
 
     def run(data):
@@ -172,10 +176,26 @@ def test_the_traceback_of_a_failed_run_is_in_the_log(server: Any) -> None:
     assert "ValueError: secret detail" in server.log
 
 
-def test_a_result_that_is_no_json_is_an_internal_error(server: Any) -> None:
-    answer = server("POST", "/score", "unserializable")
+@pytest.mark.parametrize("name", ["unserializable", "endless"])
+def test_a_result_that_is_no_json_is_an_internal_error(server: Any, name: str) -> None:
+    answer = server("POST", "/score", name)
     assert answer.status == 500
     assert answer.json["message"].startswith("An unexpected internal error")
+    assert server.score("coroutine") == 42
+
+
+def test_the_shorter_of_two_time_outs_holds(start: Any) -> None:
+    server = start(PROBE_SCRIPT, env={"SCORING_TIMEOUT_MS": "100"})
+    assert "after 100 ms" in server("POST", "/score", "sleep").json["message"]
+
+
+def test_a_handler_of_the_script_may_end_the_process(start: Any) -> None:
+    script = """
+        import signal, sys
+        def init(): signal.signal(signal.SIGUSR2, lambda *_: sys.exit(9))
+        def run(data): pass
+    """
+    assert start(script).stop(signal.SIGUSR2) == 9
 
 
 def test_what_the_script_prints_is_on_stdout_at_once(server: Any) -> None:

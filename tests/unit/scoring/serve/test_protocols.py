@@ -161,3 +161,17 @@ async def test_score_is_refused_where_it_would_be_ambiguous(serve: Any) -> None:
     answer = await serve("onnx", "sklearn")("POST", "/score", post({"data": [SETOSA]}))
     assert answer.status == 404
     assert "/v1/models/onnx:predict, /v1/models/sklearn:predict" in answer.json["message"]
+
+
+async def test_a_model_that_fails_is_an_internal_error_without_its_details(serve: Any) -> None:
+    class Broken:
+        def predict(self, *_: Any) -> Any:
+            raise RuntimeError("secret")
+
+    call = serve("sklearn")
+    route = call.application._routes["/v1/models/sklearn:predict"]
+    service = route.handlers["POST"].__self__._service
+    service.model._methods["predict"] = Broken().predict
+    answer = await call("POST", "/v1/models/sklearn:predict", post({"instances": [SETOSA]}))
+    assert (answer.status, "secret" in answer.body.decode()) == (500, False)
+    assert answer.json["error"].startswith("An unexpected internal error")
