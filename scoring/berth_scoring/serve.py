@@ -127,7 +127,7 @@ class Scoring:
 
 
 def _limits(config: ScoringConfig, environment: Mapping[str, str]) -> RequestLimits:
-    """Return the limits; of two time-outs, that of the resource and that of Azure ML's variable, the shorter."""
+    """Return the limits; the shorter of the two time-outs holds, the resource's and the variable's."""
     configured = config.requests.timeout_milliseconds
     wanted = int(environment.get("SCORING_TIMEOUT_MS", configured))
     return replace(config.requests, timeout_milliseconds=min(configured, wanted))
