@@ -1,7 +1,7 @@
 """Both ways of watching must end with what the API server has, whatever the network does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,14 +60,34 @@ class Mirror(WatchObserver):
         return {key.name: self.store.get(key).uid for key in self.store if key.namespace == namespace}  # type: ignore[union-attr]
 
 
-async def server_uids(client: Api, namespace: str) -> dict[str, str]:
-    listing = await client.list_metadata(CONFIG_MAPS, namespace)
-    return {item["metadata"]["name"]: item["metadata"]["uid"] for item in listing.items}
+class Truth:
+    """The ConfigMaps of a namespace, as the API server has them."""
+
+    def __init__(self, client: Api, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    async def put(self, name: str, value: str = "") -> Object:
+        metadata = {"namespace": self._namespace, "name": name}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"value": value}}
+        return await self._client.apply(CONFIG_MAPS, body)
+
+    async def get(self, name: str) -> Object:
+        return await self._client.get(CONFIG_MAPS, Key(self._namespace, name))
+
+    async def remove(self, raw: Object) -> None:
+        await self._client.delete(CONFIG_MAPS, key_of(raw), uid=raw["metadata"]["uid"])
+
+    async def uids(self) -> dict[str, str]:
+        listing = await self._client.list_metadata(CONFIG_MAPS, self._namespace)
+        return {item["metadata"]["name"]: item["metadata"]["uid"] for item in listing.items}
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while True:
+            if condition():
+                return
             await asyncio.sleep(0.02)
 
 
@@ -100,143 +120,122 @@ def follow(request: pytest.FixtureRequest, proxy: FaultyProxy, namespace: str) -
 
 
 @pytest.fixture
-def put(client: Api, namespace: str) -> Callable[..., Awaitable[Object]]:
-    """Apply a ConfigMap."""
-
-    async def apply(name: str, value: str = "") -> Object:
-        metadata = {"namespace": namespace, "name": name}
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"value": value}}
-        return await client.apply(CONFIG_MAPS, body)
-
-    return apply
+def truth(client: Api, namespace: str) -> Truth:
+    return Truth(client, namespace)
 
 
-@pytest.fixture
-def remove(client: Api) -> Callable[[Object], Awaitable[None]]:
-    """Delete an object."""
-
-    async def delete(raw: Object) -> None:
-        await client.delete(CONFIG_MAPS, key_of(raw), uid=raw["metadata"]["uid"])
-
-    return delete
-
-
-async def test_what_was_there_and_what_happens_is_told(
-    follow: Any, put: Any, remove: Any, namespace: str
-) -> None:
-    first = await put("first")
+async def test_what_was_there_and_what_happens_is_told(follow: Any, truth: Truth, namespace: str) -> None:
+    first = await truth.put("first")
     mirror = Mirror()
     async with follow(mirror) as source:
         await until(lambda: set(mirror.uids(namespace)) == {"first"})
-        second = await put("second")
+        second = await truth.put("second")
         await until(lambda: set(mirror.uids(namespace)) == {"first", "second"})
-        changed = await put("second", "new")
+        changed = await truth.put("second", "new")
         version = int(changed["metadata"]["resourceVersion"])
         key = Key(namespace, "second")
         await until(lambda: mirror.store.get(key) == Seen(second["metadata"]["uid"], version))
-        await remove(first)
+        await truth.remove(first)
         await until(lambda: set(mirror.uids(namespace)) == {"second"})
         assert source.age < 20
     assert mirror.restarts == 0
 
 
 async def test_a_cut_without_a_gap_loses_nothing(
-    follow: Any, put: Any, remove: Any, proxy: FaultyProxy, namespace: str
+    follow: Any, truth: Truth, proxy: FaultyProxy, namespace: str
 ) -> None:
-    first = await put("first")
+    first = await truth.put("first")
     mirror = Mirror()
     async with follow(mirror):
         await until(lambda: bool(mirror.uids(namespace)))
         proxy.cut()
-        await remove(first)
-        await put("second")
+        await truth.remove(first)
+        await truth.put("second")
         proxy.resume()
         await until(lambda: set(mirror.uids(namespace)) == {"second"})
     assert mirror.restarts == 0
 
 
 async def test_what_was_deleted_in_a_gap_is_found_out(
-    follow: Any, put: Any, remove: Any, proxy: FaultyProxy, client: Api, namespace: str
+    follow: Any, truth: Truth, proxy: FaultyProxy, namespace: str
 ) -> None:
-    gone, replaced = await put("gone"), await put("replaced")
-    await put("stays")
+    gone, replaced = await truth.put("gone"), await truth.put("replaced")
+    await truth.put("stays")
     mirror = Mirror()
     async with follow(mirror):
         await until(lambda: len(mirror.uids(namespace)) == 3)
         proxy.cut()
-        await remove(gone)
-        await remove(replaced)
-        await put("replaced")
-        await put("new")
-        truth = await server_uids(client, namespace)
+        await truth.remove(gone)
+        await truth.remove(replaced)
+        await truth.put("replaced")
+        await truth.put("new")
+        left = await truth.uids()
         proxy.resume(expire_watches=1)
-        await until(lambda: mirror.uids(namespace) == truth)
-        assert set(truth) == {"stays", "replaced", "new"}
+        await until(lambda: mirror.uids(namespace) == left)
+        assert set(left) == {"stays", "replaced", "new"}
         assert "gone" in mirror.vanished_in_a_gap
-        await put("later")
+        await truth.put("later")
         await until(lambda: "later" in mirror.uids(namespace))
     assert mirror.restarts == 1
 
 
 async def test_even_when_nothing_is_left_after_the_gap(
-    follow: Any, put: Any, remove: Any, proxy: FaultyProxy, namespace: str
+    follow: Any, truth: Truth, proxy: FaultyProxy, namespace: str
 ) -> None:
-    only = await put("only")
+    only = await truth.put("only")
     mirror = Mirror()
     async with follow(mirror):
         await until(lambda: bool(mirror.uids(namespace)))
         proxy.cut()
-        await remove(only)
+        await truth.remove(only)
         proxy.resume(expire_watches=1)
         await until(lambda: not mirror.uids(namespace))
     assert mirror.vanished_in_a_gap == ["only"]
 
 
 async def test_several_gaps_in_a_row_are_survived(
-    follow: Any, put: Any, remove: Any, proxy: FaultyProxy, namespace: str
+    follow: Any, truth: Truth, proxy: FaultyProxy, namespace: str
 ) -> None:
-    first = await put("first")
+    first = await truth.put("first")
     mirror = Mirror()
     async with follow(mirror):
         await until(lambda: bool(mirror.uids(namespace)))
         proxy.cut()
-        await remove(first)
+        await truth.remove(first)
         proxy.resume(expire_watches=3)
-        await put("second")
+        await truth.put("second")
         await until(lambda: set(mirror.uids(namespace)) == {"second"})
-        await put("third")
+        await truth.put("third")
         await until(lambda: set(mirror.uids(namespace)) == {"second", "third"})
 
 
 async def test_news_that_cannot_be_understood_stop_no_others(
-    follow: Any, put: Any, namespace: str, caplog: pytest.LogCaptureFixture
+    follow: Any, truth: Truth, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror = Mirror()
     mirror.poison = "poison"
     async with follow(mirror):
-        await put("poison")
-        await put("fine")
+        await truth.put("poison")
+        await truth.put("fine")
         await until(lambda: set(mirror.uids(namespace)) == {"fine"})
         await until(lambda: mirror.drops == 1)
     assert "Cannot understand ConfigMap poison" in caplog.text
 
 
-async def test_watching_writes_nothing(
-    follow: Any, put: Any, proxy: FaultyProxy, client: Api, namespace: str
-) -> None:
+async def test_watching_writes_nothing(follow: Any, truth: Truth, proxy: FaultyProxy, namespace: str) -> None:
     mirror = Mirror()
     async with follow(mirror):
-        written = await put("first")
+        written = await truth.put("first")
         await until(lambda: bool(mirror.uids(namespace)))
         await asyncio.sleep(0.5)
-    assert await client.get(CONFIG_MAPS, Key(namespace, "first")) == written
+    assert await truth.get("first") == written
     assert {request.split()[0] for request in proxy.requests} == {"GET"}
 
 
 async def test_an_informer_tries_again_while_the_server_is_down(
-    client: Api, put: Any, proxy: FaultyProxy, namespace: str
+    truth: Truth, proxy: FaultyProxy, namespace: str
 ) -> None:
-    await put("first")
+    await truth.put("first")
     mirror = Mirror()
     connection = Connection(Configuration(host=proxy.url))
     informer = Informer(Api(connection), CONFIG_MAPS, mirror, namespace=namespace)

@@ -40,10 +40,12 @@ class Workers(Generic[K]):
         self._observer = observer or Observer()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def run(self) -> None:
-        """Work until `stop` is called."""
+    async def run(self, start: asyncio.Event | None = None) -> None:
+        """Work until `stop` is called, once `start` is set."""
         async with asyncio.TaskGroup() as group:
-            self._tasks = [group.create_task(self._work(), name=f"worker-{n}") for n in range(self._size)]
+            self._tasks = [
+                group.create_task(self._work(start), name=f"worker-{n}") for n in range(self._size)
+            ]
 
     async def stop(self, grace: float) -> None:
         """Take no more keys, give the running passes `grace` seconds, then cancel them."""
@@ -56,7 +58,9 @@ class Workers(Generic[K]):
         for task in self._tasks:
             task.cancel()
 
-    async def _work(self) -> None:
+    async def _work(self, start: asyncio.Event | None) -> None:
+        if start is not None:
+            await start.wait()
         loop = asyncio.get_running_loop()
         while True:
             try:

@@ -223,3 +223,28 @@ async def test_a_pass_that_outlasts_the_grace_is_cancelled(caplog: pytest.LogCap
     assert now() == 21
     assert finished == []
     assert "still ran" in caplog.text
+
+
+@in_virtual_time
+async def test_nothing_is_taken_before_the_start() -> None:
+    pool = Pool(Done())
+    start = asyncio.Event()
+    pool.queue.add("a")
+    running = asyncio.create_task(pool.workers.run(start))
+    await asyncio.sleep(60)
+    assert (pool.passes, pool.queue.depth, pool.queue.longest_running) == ([], 1, 0)
+    start.set()
+    await asyncio.sleep(1)
+    assert pool.passes == [60]
+    await pool.workers.stop(grace=0)
+    await running
+
+
+@in_virtual_time
+async def test_workers_that_never_started_stop_at_once() -> None:
+    pool = Pool()
+    running = asyncio.create_task(pool.workers.run(asyncio.Event()))
+    await asyncio.sleep(1)
+    await pool.workers.stop(grace=20)
+    await running
+    assert now() == 1
