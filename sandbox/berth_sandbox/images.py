@@ -83,6 +83,7 @@ def archive(image: Image) -> Path:
             _export(image.reference, output)
         for older in _archives().glob(f"{image.file_name}-{'?' * KEY_LENGTH}.tar"):
             older.unlink()
+            older.with_name(f"{older.name}.lock").unlink(missing_ok=True)
 
     return made(_archives() / f"{image.file_name}-{image.tag}.tar", build)
 

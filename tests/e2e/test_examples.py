@@ -1,0 +1,155 @@
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from berth_sandbox import demo, images
+from berth_sandbox.access import Access
+from berth_sandbox.demo import EXAMPLES, NAMESPACE, Example, is_ready
+from berth_sandbox.errors import SandboxError
+from berth_sandbox.forward import forwarded, post
+
+ONNX = next(example for example in EXAMPLES if example.name == "iris-onnx")
+SCRIPT = next(example for example in EXAMPLES if example.name == "iris-score-py")
+CLASSES = ["setosa", "versicolor", "virginica"]
+PATIENCE_SECONDS = 120
+
+
+CALL = """
+import collections, json, sys, time, urllib.request
+url, body = sys.argv[1:]
+codes, end = collections.Counter(), time.monotonic() + 20
+while time.monotonic() < end:
+    try:
+        request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+        codes[urllib.request.urlopen(request, timeout=5).status] += 1
+    except Exception as error:
+        codes[str(error)] += 1
+    time.sleep(0.02)
+print(json.dumps(codes))
+"""
+Caller = Callable[[Example], Callable[[], dict[str, int]]]
+
+
+@pytest.fixture
+def caller(examples: Access) -> Iterator[Caller]:
+    """Start a Pod that asks an example by its name for a while; the result waits for the codes."""
+    where = f"--namespace={NAMESPACE}"
+
+    def start(example: Example) -> Callable[[], dict[str, int]]:
+        url = f"http://{example.name}.{NAMESPACE}.svc{example.path}"
+        command = ("--command", "--", "python3", "-c", CALL, url, json.dumps(example.body))
+        image = f"--image={images.SCORING.reference}"
+        examples.kubectl("run", "caller", where, image, "--restart=Never", *command)
+        examples.kubectl("wait", "--for=condition=Ready", "pod/caller", where, "--timeout=60s")
+        return answered
+
+    def answered() -> dict[str, int]:
+        done = "--for=jsonpath={.status.phase}=Succeeded"
+        examples.kubectl("wait", done, "pod/caller", where, "--timeout=60s")
+        codes: dict[str, int] = json.loads(examples.kubectl("logs", "caller", where))
+        return codes
+
+    yield start
+    examples.kubectl("delete", "pod", "caller", where, "--ignore-not-found", "--grace-period=1")
+
+
+@pytest.fixture(scope="module")
+def examples(berth: Access) -> Iterator[Access]:
+    """The examples, applied and ready as in the demo."""
+    demo.train()
+    demo.wait_until_ready(berth, demo.apply(berth))
+    yield berth
+    berth.kubectl("delete", "mdep", "--all", f"--namespace={NAMESPACE}", "--timeout=60s")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_answers_with_a_class(examples: Access, example: Example) -> None:
+    *_, answer = demo.row(examples, example, 0)
+    assert any(name in answer for name in CLASSES)
+
+
+def test_without_its_key_a_model_refuses(examples: Access) -> None:
+    with (
+        forwarded(examples, NAMESPACE, SCRIPT.name) as url,
+        pytest.raises(SandboxError, match="answered 401"),
+    ):
+        post(url + SCRIPT.path, SCRIPT.body, {})
+
+
+def test_more_replicas_come_and_go(examples: Access) -> None:
+    for replicas in (2, 1):
+        patch(examples, ONNX, {"spec": {"scaling": {"replicas": replicas}}})
+        eventually(lambda replicas=replicas: get(examples, ONNX)["status"].get("readyReplicas") == replicas)
+
+
+def test_a_new_version_rolls_out_without_a_refused_request(examples: Access, caller: Caller) -> None:
+    before = pods(examples, ONNX)
+    answered = caller(ONNX)
+    patch(examples, ONNX, {"spec": {"env": [{"name": "ROLL", "value": "1"}]}})
+    eventually(lambda: is_ready(get(examples, ONNX)) and not before & pods(examples, ONNX))
+    codes = answered()
+    assert codes.keys() == {"200"}
+    assert codes["200"] > 100
+
+
+def test_what_is_changed_by_hand_is_repaired(examples: Access) -> None:
+    examples.kubectl("delete", f"deployment/{ONNX.name}", f"--namespace={NAMESPACE}")
+    eventually(lambda: is_ready(get(examples, ONNX)) and bool(pods(examples, ONNX)))
+    examples.kubectl(
+        "rollout", "status", f"deployment/{ONNX.name}", f"--namespace={NAMESPACE}", "--timeout=60s"
+    )
+
+
+def test_a_missing_model_is_named_in_the_status(examples: Access) -> None:
+    broken = Example("iris-missing", "AKS", "/", {})
+    model = {"name": "iris", "version": "1", "uri": "configmap://no-such-map/model.onnx", "format": "onnx"}
+    manifest = {
+        "apiVersion": "berth.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": broken.name},
+        "spec": {"target": "AKS", "model": model},
+    }
+    examples.kubectl("apply", f"--namespace={NAMESPACE}", "--filename=-", stdin=json.dumps(manifest))
+    eventually(lambda: "no-such-map" in json.dumps(get(examples, broken).get("status", {})))
+    assert not is_ready(get(examples, broken))
+
+
+def test_deleting_a_model_deletes_all_that_it_had(examples: Access) -> None:
+    examples.kubectl("delete", f"mdep/{SCRIPT.name}", f"--namespace={NAMESPACE}", "--timeout=60s")
+    kinds = "deployments,services,secrets,horizontalpodautoscalers"
+    eventually(
+        lambda: SCRIPT.name not in examples.kubectl("get", kinds, f"--namespace={NAMESPACE}", "--output=name")
+    )
+
+
+def get(access: Access, example: Example) -> dict[str, Any]:
+    output = access.kubectl("get", f"mdep/{example.name}", f"--namespace={NAMESPACE}", "--output=json")
+    found: dict[str, Any] = json.loads(output)
+    return found
+
+
+def patch(access: Access, example: Example, change: Mapping[str, Any]) -> None:
+    access.kubectl(
+        *("patch", f"mdep/{example.name}", f"--namespace={NAMESPACE}"),
+        *("--type=merge", f"--patch={json.dumps(change)}"),
+    )
+
+
+def pods(access: Access, example: Example) -> set[str]:
+    """The names of the Pods that are not on their way out."""
+    output = access.kubectl(
+        *("get", "pods", f"--namespace={NAMESPACE}", "--output=json"),
+        f"--selector=berth.dev/deployment={example.name}",
+    )
+    items = json.loads(output)["items"]
+    return {each["metadata"]["name"] for each in items if "deletionTimestamp" not in each["metadata"]}
+
+
+def eventually(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.3)
