@@ -1,0 +1,185 @@
+"""What the operator costs: calls and writes for each model, CPU, memory, and nothing at all when idle."""
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deployments import MODEL, spec
+from kubernetes.client import Configuration
+from kubernetes.config import load_kube_config
+from operator_process import Kubelet, Process, User, is_ready, operator
+
+from berth.kube.client import Api
+from berth.kube.connection import USER_AGENT, Connection
+from berth.plan.resources import LEASES, MODEL_DEPLOYMENTS
+from berth_sandbox.cluster.control_plane import ControlPlane
+
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+WRITES = frozenset({"create", "update", "patch", "delete"})
+# An autoscaler in front of one replica: Deployment, Service and HorizontalPodAutoscaler.
+SERVED = spec(auth={"mode": "None"}, scaling={"maxReplicas": 3}, model=MODEL | {"sha256": "0a" * 32})
+
+MOST_WRITES = 5
+MOST_CALLS = 10
+MOST_CPU_MILLISECONDS = 1.5
+MOST_MEBIBYTES = 250
+OBJECTS = 1000
+IDLE_SECONDS = 60
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture(scope="module")
+def plane(control_plane: ControlPlane) -> ControlPlane:
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", CRDS)
+    control_plane.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.berth.dev")
+    return control_plane
+
+
+@pytest.fixture
+async def client(plane: ControlPlane) -> AsyncIterator[Api]:
+    """A client whose requests are told from the operator's."""
+    configuration = Configuration()
+    load_kube_config(config_file=str(plane.kubeconfig), client_configuration=configuration)
+    connection = Connection(configuration)
+    connection.session.headers["User-Agent"] = "test"
+    yield Api(connection)
+    await connection.close()
+
+
+class Audit:
+    """What the operator has asked of the API server since the last look, apart from its lease."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._seen = len(plane.audit_events(USER_AGENT))
+
+    async def news(self) -> list[dict[str, Any]]:
+        await asyncio.sleep(1)
+        events = self._plane.audit_events(USER_AGENT)
+        fresh, self._seen = events[self._seen :], len(events)
+        return [
+            event
+            for event in fresh
+            if event["verb"] != "watch"
+            and event.get("objectRef", {}).get("resource") not in (None, LEASES.plural)
+        ]
+
+    async def until_quiet(self) -> list[dict[str, Any]]:
+        """Wait for what is done beside the passes, such as Events."""
+        events: list[dict[str, Any]] = []
+        while fresh := await self.news():
+            events += fresh
+        return events
+
+
+def writes(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event for event in events if event["verb"] in WRITES]
+
+
+def summary(events: list[dict[str, Any]]) -> str:
+    return str(
+        dict(
+            Counter(
+                "/".join(
+                    filter(
+                        None,
+                        (
+                            event["verb"],
+                            event["objectRef"]["resource"],
+                            event["objectRef"].get("subresource"),
+                        ),
+                    )
+                )
+                for event in events
+            )
+        )
+    )
+
+
+def cpu_seconds(process: Process) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def resident_mebibytes(process: Process) -> float:
+    fields = Path(f"/proc/{process.pid}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def until_all_ready(user: User, count: int) -> None:
+    """Wait for so many objects, asking seldom so as to take no CPU from the operator."""
+    for _ in range(300):
+        listing = await user.client.list(MODEL_DEPLOYMENTS, user.namespace)
+        if sum(is_ready(each) for each in listing.items) == count:
+            return
+        await asyncio.sleep(0.5)
+    raise AssertionError("not all became ready")
+
+
+async def until_leading(user: User, name: str) -> None:
+    await user.until(lambda lease: lease["spec"].get("holderIdentity") == name, LEASES, "berth-leader")
+
+
+@pytest.fixture
+async def kubelet(client: Api) -> AsyncIterator[None]:
+    task = asyncio.create_task(Kubelet(client).run())
+    yield
+    task.cancel()
+
+
+async def test_one_model_takes_few_calls_and_none_when_idle(
+    plane: ControlPlane, client: Api, kubelet: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plane.kubectl("create", "namespace", "one")
+    user = User(client, "one")
+    async with operator(plane.kubeconfig, user.namespace, tmp_path / "berth-0.log"):
+        await until_leading(user, "berth-0")
+        audit = Audit(plane)
+        await user.apply(SERVED)
+        await user.until_ready()
+        events = await audit.news()
+        with capsys.disabled():
+            print(f"\napply to Ready: {len(writes(events))} writes, {len(events)} calls {summary(events)}")
+        assert len(writes(events)) <= MOST_WRITES
+        assert len(events) <= MOST_CALLS
+        await asyncio.sleep(IDLE_SECONDS)
+        idle = await audit.news()
+        with capsys.disabled():
+            print(f"idle for {IDLE_SECONDS} s: {len(writes(idle))} writes, {len(idle)} calls")
+        assert writes(idle) == []
+
+
+@pytest.mark.timeout(600)
+async def test_a_thousand_models_take_little_cpu_and_memory_and_a_restart_writes_nothing(
+    plane: ControlPlane, client: Api, kubelet: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plane.kubectl("create", "namespace", "thousand")
+    user = User(client, "thousand")
+    async with operator(plane.kubeconfig, user.namespace, tmp_path / "berth-0.log") as process:
+        await until_leading(user, "berth-0")
+        audit, cpu, began = Audit(plane), cpu_seconds(process), time.monotonic()
+        for start in range(0, OBJECTS, 50):
+            await asyncio.gather(*(user.apply(SERVED, f"m{start + n}") for n in range(50)))
+        await until_all_ready(user, OBJECTS)
+        took = time.monotonic() - began
+        events = await audit.until_quiet()
+        cpu, resident = cpu_seconds(process) - cpu, resident_mebibytes(process)
+        with capsys.disabled():
+            print(f"\n{OBJECTS} models: {OBJECTS / took:.0f} to Ready per second, {resident:.0f} MiB")
+            print(f"each: {cpu / OBJECTS * 1000:.2f} ms CPU, {len(events) / OBJECTS:.2f} calls")
+            print(summary(events))
+    async with operator(plane.kubeconfig, user.namespace, tmp_path / "berth-1.log") as process:
+        await until_leading(user, "berth-1")
+        await asyncio.sleep(10)
+        restart = await audit.news()
+        with capsys.disabled():
+            memory = resident_mebibytes(process)
+            print(f"restart: {len(writes(restart))} writes, {len(restart)} calls, {memory:.0f} MiB")
+    assert writes(restart) == []
+    assert resident <= MOST_MEBIBYTES
+    assert cpu / OBJECTS * 1000 <= MOST_CPU_MILLISECONDS
