@@ -21,7 +21,11 @@ class Own:
         """Return the running cluster of this name, started now if needed."""
         packages.ensure()
         programs = _programs()
-        running = cluster.find(name) or self._boot(name)
+        running = cluster.find(name)
+        if running and not running.is_complete():
+            running.down()
+            running = None
+        running = running or self._boot(name)
         return Access(running.kubeconfig, programs)
 
     @contextmanager

@@ -1,9 +1,13 @@
 """What Prometheus sees of the server."""
 
-from collections.abc import Callable
+import itertools
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from berth_scoring.config import ModelSource
 from berth_scoring.messages import Request, Response
@@ -13,21 +17,51 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class RouteMetrics:
-    """The series of one route, looked up once: a look-up by label costs more than the count."""
+    """The answers of one route: plain numbers, for only the event loop writes them, and locks cost."""
 
-    def __init__(self, counter: Counter, histogram: Histogram, route: str) -> None:
-        self._count_of = counter.labels
-        self._route = route
-        self._by_status: dict[int, Counter] = {}
-        self._observe = histogram.labels(route).observe
+    def __init__(self) -> None:
+        self.by_status: dict[int, int] = {}
+        self.by_bucket = [0] * (len(LATENCY_BUCKETS) + 1)
+        self.seconds = 0.0
 
     def record(self, status: int, seconds: float) -> None:
         """Count one answer."""
-        child = self._by_status.get(status)
-        if child is None:
-            child = self._by_status[status] = self._count_of(self._route, str(status))
-        child.inc()
-        self._observe(seconds)
+        self.by_status[status] = self.by_status.get(status, 0) + 1
+        self.by_bucket[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
+    def cumulated(self) -> list[tuple[str, float]]:
+        """Return the histogram as Prometheus wants it: each bucket holds those below it."""
+        names = (*(str(float(bound)) for bound in LATENCY_BUCKETS), "+Inf")
+        return list(zip(names, itertools.accumulate(self.by_bucket), strict=True))
+
+
+class RouteCollector(Collector):
+    """Shows the answers of all routes."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, RouteMetrics] = {}
+
+    def route(self, route: str) -> RouteMetrics:
+        """Return the numbers of one route."""
+        return self._routes.setdefault(route, RouteMetrics())
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the two series of each route."""
+        requests = CounterMetricFamily(
+            "berth_scoring_requests", "Requests answered.", labels=["route", "code"]
+        )
+        latency = HistogramMetricFamily(
+            "berth_scoring_request_duration_seconds",
+            "Time from a request's headers to its answer.",
+            labels=["route"],
+        )
+        for name, route in self._routes.items():
+            for status, count in route.by_status.items():
+                requests.add_metric([name, str(status)], count)
+            latency.add_metric([name], route.cumulated(), route.seconds)
+        yield requests
+        yield latency
 
 
 class Metrics:
@@ -36,16 +70,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._requests = Counter(
-            "berth_scoring_requests", "Requests answered.", ["route", "code"], registry=self.registry
-        )
-        self._latency = Histogram(
-            "berth_scoring_request_duration_seconds",
-            "Time from a request's headers to its answer.",
-            ["route"],
-            buckets=LATENCY_BUCKETS,
-            registry=self.registry,
-        )
+        self._routes = RouteCollector()
+        self.registry.register(self._routes)
         self._batches = Histogram(
             "berth_scoring_batch_size",
             "Requests per call of the model.",
@@ -61,7 +87,7 @@ class Metrics:
 
     def route(self, route: str) -> RouteMetrics:
         """Return the series of one route."""
-        return RouteMetrics(self._requests, self._latency, route)
+        return self._routes.route(route)
 
     def observe_batch(self, size: int) -> None:
         """Record how many requests one call of the model answered."""

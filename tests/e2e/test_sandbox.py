@@ -12,8 +12,10 @@ import pytest
 
 from berth_sandbox import folders, images, kind
 from berth_sandbox.cluster import cluster as clusters
-from berth_sandbox.cluster.boot import running_cluster
+from berth_sandbox.cluster import machine
+from berth_sandbox.cluster.boot import boot, running_cluster
 from berth_sandbox.cluster.cluster import Cluster
+from berth_sandbox.errors import SandboxError
 from berth_sandbox.runner import Runner
 
 pytestmark = pytest.mark.skipif(kind.usable(), reason="kind runs the clusters here")
@@ -23,7 +25,7 @@ WATCHED_FOLDERS = ("/etc", "/opt", "/run", "/usr", "/usr/libexec", "/var/lib", "
 OWNER = """
 import sys, time
 from berth_sandbox import images
-from berth_sandbox.cluster.boot import running_cluster
+from berth_sandbox.cluster.boot import boot, running_cluster
 with running_cluster(sys.argv[1], images.pause_archive()):
     print("running", flush=True)
     time.sleep(120)
@@ -62,6 +64,46 @@ def test_a_cluster_is_ready_in_time_and_leaves_no_trace(pause: Path, name: str) 
         assert nodes.strip() == f"node/berth-{name}"
     assert traces(name) == before
     assert not running.folder.exists()
+
+
+def test_up_and_down_leave_no_trace(name: str) -> None:
+    before = traces(name)
+    command = (sys.executable, "-m", "berth_sandbox.cli")
+    Runner().run(*command, "up", f"--name={name}")
+    assert "running" in Runner().run(*command, "status", f"--name={name}")
+    assert clusters.find(name)
+    Runner().run(*command, "down", f"--name={name}")
+    assert traces(name) == before
+
+
+def test_a_cluster_whose_start_was_cut_off_is_started_anew(name: str) -> None:
+    folder = folders.cache() / "clusters" / name
+    cut_off = clusters.create(name, machine.start)
+    command = (sys.executable, "-m", "berth_sandbox.cli")
+    Runner().run(*command, "up", f"--name={name}")
+    Runner().run(*command, "down", f"--name={name}")
+    assert not cut_off.machine.is_alive()
+    assert not folder.exists()
+
+
+def test_a_forgotten_interface_is_told_with_the_remedy(pause: Path, name: str) -> None:
+    before = traces(name)
+    Runner().run("ip", "link", "add", interface(name), "type", "dummy")
+    try:
+        with pytest.raises(SandboxError, match=f"ip link delete {interface(name)}"):
+            boot(name, pause, machine.start_bound)
+    finally:
+        Runner().run("ip", "link", "delete", interface(name))
+    assert traces(name) == before
+
+
+def test_a_start_that_fails_leaves_no_trace_and_tells_the_cause(tmp_path: Path, name: str) -> None:
+    before = traces(name)
+    broken = tmp_path / "pause.tar"
+    broken.write_text("no image")
+    with pytest.raises(SandboxError, match="ctr"):
+        boot(name, broken, machine.start_bound)
+    assert traces(name) == before
 
 
 def test_clusters_do_not_meet_each_other_nor_other_programs(pause: Path, name: str) -> None:

@@ -136,11 +136,11 @@ def results(
 ) -> dict[str, Result]:
     """Measure all in turn, round by round, so that a busy moment of the machine falls on all alike."""
     work = tmp_path_factory.mktemp("wrk")
-    measured: dict[Target, list[float]] = {}
+    targets = dict.fromkeys(target for each in comparisons for target in (each.ours, each.peer))
+    measured: dict[Target, list[float]] = {target: [] for target in targets}
     for _ in range(ROUNDS):
-        for comparison in comparisons:
-            for target in (comparison.ours, comparison.peer):
-                measured.setdefault(target, []).append(requests_per_second(target, cores[1], work))
+        for target, rates in measured.items():
+            rates.append(requests_per_second(target, cores[1], work))
     results = [
         Result(each.name, median(measured[each.ours]), median(measured[each.peer]), each.at_least)
         for each in comparisons

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from berth_sandbox.cluster import binaries, components, control_plane, dns, machine, metrics_server, node
-from berth_sandbox.cluster.cluster import Cluster, create
+from berth_sandbox.cluster.cluster import Cluster, create, removed_on_failure
 from berth_sandbox.cluster.components import ADMIN, CONTROLLER_MANAGER, MASTERS, Credentials
 from berth_sandbox.cluster.kubeconfig import Identity
 from berth_sandbox.runner import Daemon, start_daemon
@@ -60,15 +60,21 @@ def boot(name: str, pause_image: Path, start_machine: machine.Start) -> Boot:
     ]
     credentials = components.issue_credentials(cluster.pki, cluster.address, identities)
     booting = Boot(cluster, credentials)
+    with removed_on_failure(cluster):
+        _start(booting, pause_image)
+    cluster.complete()
+    return booting
+
+
+def _start(booting: Boot, pause_image: Path) -> None:
     _start_way_out(booting)
     containerd = _start_containerd(booting)
     _start_control_plane(booting)
     _wait_for_containerd(booting, containerd)
-    cluster.load_image(pause_image)
+    booting.cluster.load_image(pause_image)
     _start_dns(booting)
     _start_node(booting)
     _start_metrics_server(booting)
-    return booting
 
 
 @contextmanager

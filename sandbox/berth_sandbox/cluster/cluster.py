@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -79,6 +81,18 @@ class Cluster:
     def _ctr(self, *arguments: str | Path) -> str:
         return self.machine.runner.run("ctr", "--namespace=k8s.io", "images", *arguments)
 
+    def is_complete(self) -> bool:
+        """Tell whether the cluster was once ready; a start that was killed leaves one that was not."""
+        return self._mark.exists()
+
+    def complete(self) -> None:
+        """Note that the cluster is ready."""
+        self._mark.touch()
+
+    @property
+    def _mark(self) -> Path:
+        return self.folder / "complete"
+
     def down(self) -> None:
         """Stop the cluster and leave nothing of it behind."""
         self.machine.stop()
@@ -102,9 +116,19 @@ def create(name: str, start: machine.Start) -> Cluster:
         started = start(folder)
         cluster = Cluster(name, folder, started, chosen)
         _save(cluster)
-        network.connect(chosen, started.runner, started.pid)
-        cgroups.create(cluster.group)
+        with removed_on_failure(cluster):
+            network.connect(chosen, started.runner, started.pid)
+            cgroups.create(cluster.group)
     return cluster
+
+
+@contextmanager
+def removed_on_failure(cluster: Cluster) -> Iterator[None]:
+    """Remove the cluster if the block fails: half a cluster helps nobody."""
+    with ExitStack() as cleanup:
+        cleanup.callback(cluster.down)
+        yield
+        cleanup.pop_all()
 
 
 def sweep() -> None:

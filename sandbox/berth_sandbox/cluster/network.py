@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.runner import Runner
@@ -82,6 +83,11 @@ def routed() -> list[IPv4Network]:
 def connect(network: Network, machine: Runner, pid: int) -> None:
     """Join the machine whose init is `pid` to the host, by a link and routes that vanish with it."""
     host = Runner()
+    if Path("/sys/class/net", network.link).exists():
+        raise SandboxError(
+            f"The interface {network.link} of a forgotten cluster is in the way: "
+            f"remove it with `ip link delete {network.link}`, then run this again."
+        )
     host.run("ip", "link", "add", network.link, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
     for runner, device, address in ((host, network.link, network.host), (machine, "eth0", network.node)):
         runner.run("ip", "address", "add", f"{address}/24", "dev", device)
