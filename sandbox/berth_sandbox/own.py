@@ -51,6 +51,7 @@ class Own:
         if running := cluster.find(name):
             with step(f"stopping the cluster {name}"):
                 running.down()
+        cluster.sweep()
 
     def _boot(self, name: str) -> Cluster:
         pause = images.pause_archive()

@@ -25,7 +25,7 @@ WATCHED_FOLDERS = ("/etc", "/opt", "/run", "/usr", "/usr/libexec", "/var/lib", "
 OWNER = """
 import sys, time
 from berth_sandbox import images
-from berth_sandbox.cluster.boot import boot, running_cluster
+from berth_sandbox.cluster.boot import running_cluster
 with running_cluster(sys.argv[1], images.pause_archive()):
     print("running", flush=True)
     time.sleep(120)
@@ -83,12 +83,13 @@ def test_a_cluster_whose_start_was_cut_off_is_started_anew(name: str) -> None:
     Runner().run(*command, "up", f"--name={name}")
     Runner().run(*command, "down", f"--name={name}")
     assert not cut_off.machine.is_alive()
+    cut_off.machine.stop()
     assert not folder.exists()
 
 
 def test_a_forgotten_interface_is_told_with_the_remedy(pause: Path, name: str) -> None:
     before = traces(name)
-    Runner().run("ip", "link", "add", interface(name), "type", "dummy")
+    Runner().run("ip", "link", "add", interface(name), "type", "veth", "peer", "name", "berth-peer")
     try:
         with pytest.raises(SandboxError, match=f"ip link delete {interface(name)}"):
             boot(name, pause, machine.start_bound)
@@ -118,7 +119,7 @@ def test_clusters_do_not_meet_each_other_nor_other_programs(pause: Path, name: s
 def test_the_kill_of_its_owner_ends_a_cluster(leftover: str) -> None:
     eventually(lambda: clusters.find(leftover) is None)
     assert processes_that_mention(f"clusters/{leftover}/") == []
-    assert not Path(f"/sys/class/net/{interface(leftover)}").exists()
+    eventually(lambda: not Path(f"/sys/class/net/{interface(leftover)}").exists())
 
 
 def test_the_next_cluster_sweeps_what_a_killed_one_left(leftover: str, pause: Path) -> None:

@@ -9,6 +9,7 @@ from berth_sandbox.cluster.toolchain import find_toolchain
 from berth_sandbox.once import made
 from berth_sandbox.progress import step
 
+KUBERNETES_VERSION = "v1.34.4"
 STAMP = "k8s.io/component-base/version"
 
 
@@ -38,7 +39,12 @@ KUBERNETES = Module(
     "kubernetes",
     # Without its version the API server says v0.0.0 and features that look at it misbehave.
     linker_flags=" ".join(
-        ("-s -w", f"-X {STAMP}.gitVersion=v1.34.4", f"-X {STAMP}.gitMajor=1", f"-X {STAMP}.gitMinor=34")
+        (
+            "-s -w",
+            f"-X {STAMP}.gitVersion={KUBERNETES_VERSION}",
+            f"-X {STAMP}.gitMajor=1",
+            f"-X {STAMP}.gitMinor=34",
+        )
     ),
     names=(("server", "etcd"),),
 )

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from berth_sandbox.cluster import binaries, components, control_plane, dns, machine, metrics_server, node
-from berth_sandbox.cluster.cluster import Cluster, create, removed_on_failure
+from berth_sandbox.cluster.cluster import Cluster, create
 from berth_sandbox.cluster.components import ADMIN, CONTROLLER_MANAGER, MASTERS, Credentials
 from berth_sandbox.cluster.kubeconfig import Identity
 from berth_sandbox.runner import Daemon, start_daemon
@@ -40,8 +40,9 @@ class Boot:
         """Write the kubeconfig of one of the cluster's identities."""
         return self.credentials.kubeconfig(user, self.cluster.address)
 
-    def wait_for_programs(self) -> None:
-        """Reap the programs once their machine has ended."""
+    def undo(self) -> None:
+        """Stop the cluster and reap its programs, which end with their machine."""
+        self.cluster.down()
         for daemon in self.daemons:
             daemon.process.wait()
 
@@ -58,10 +59,11 @@ def boot(name: str, pause_image: Path, start_machine: machine.Start) -> Boot:
         Identity(KUBE_PROXY),
         Identity(_kubelet_user(cluster), ("system:nodes",)),
     ]
-    credentials = components.issue_credentials(cluster.pki, cluster.address, identities)
-    booting = Boot(cluster, credentials)
-    with removed_on_failure(cluster):
+    booting = Boot(cluster, components.issue_credentials(cluster.pki, cluster.address, identities))
+    with ExitStack() as on_failure:
+        on_failure.callback(booting.undo)
         _start(booting, pause_image)
+        on_failure.pop_all()
     cluster.complete()
     return booting
 
@@ -84,8 +86,7 @@ def running_cluster(name: str, pause_image: Path) -> Iterator[Cluster]:
     try:
         yield booted.cluster
     finally:
-        booted.cluster.down()
-        booted.wait_for_programs()
+        booted.undo()
 
 
 def _start_way_out(booting: Boot) -> None:

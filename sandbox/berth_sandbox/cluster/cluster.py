@@ -2,8 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -95,8 +94,10 @@ class Cluster:
 
     def down(self) -> None:
         """Stop the cluster and leave nothing of it behind."""
-        self.machine.stop()
-        _remove(self.folder)
+        with _locked():
+            self.machine.stop()
+            network.wait_until_unlinked(self.network)
+            _remove(self.folder)
 
 
 def find(name: str) -> Cluster | None:
@@ -108,31 +109,31 @@ def find(name: str) -> Cluster | None:
 
 def create(name: str, start: machine.Start) -> Cluster:
     """Make a machine with a network for a new cluster, after sweeping what dead ones left."""
-    with locked(_home().with_suffix(".lock")):
-        sweep()
+    with _locked(), ExitStack() as undo:
+        _sweep()
         folder = _home() / name
-        folder.mkdir(parents=True)
+        folder.mkdir()
+        undo.callback(_remove, folder)
         chosen = network.choose(name, network.routed())
         started = start(folder)
+        undo.callback(started.stop)
         cluster = Cluster(name, folder, started, chosen)
+        # From here on the cluster is found again, even if this process is killed.
         _save(cluster)
-        with removed_on_failure(cluster):
-            network.connect(chosen, started.runner, started.pid)
-            cgroups.create(cluster.group)
+        started.take_own_folders(folder)
+        network.connect(chosen, started.runner, started.pid)
+        cgroups.create(cluster.group)
+        undo.pop_all()
     return cluster
-
-
-@contextmanager
-def removed_on_failure(cluster: Cluster) -> Iterator[None]:
-    """Remove the cluster if the block fails: half a cluster helps nobody."""
-    with ExitStack() as cleanup:
-        cleanup.callback(cluster.down)
-        yield
-        cleanup.pop_all()
 
 
 def sweep() -> None:
     """Remove what clusters left whose machine has ended without their knowledge."""
+    with _locked():
+        _sweep()
+
+
+def _sweep() -> None:
     for folder in _home().iterdir():
         cluster = _load(folder)
         if folder.is_dir() and not (cluster and cluster.machine.is_alive()):
@@ -141,7 +142,12 @@ def sweep() -> None:
 
 def _remove(folder: Path) -> None:
     cgroups.remove(f"berth-{folder.name}")
-    shutil.rmtree(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _locked() -> AbstractContextManager[None]:
+    return locked(_home().with_suffix(".lock"))
 
 
 def _home() -> Path:

@@ -44,32 +44,42 @@ class Machine:
 
     def stop(self) -> None:
         """End the machine and everything in it; return when nothing of it is left."""
-        if not self.is_alive():
-            return
+        if self.is_alive():
+            self._kill()
+        if self.creator:
+            self.creator.process.wait()
+
+    def take_own_folders(self, folder: Path) -> None:
+        """Give the machine a /run, /var/lib and /var/log that are in `folder`."""
+        for own in OWN_FOLDERS:
+            (folder / own).mkdir(parents=True, exist_ok=True)
+            self.runner.run("mount", "--bind", folder / own, f"/{own}")
+        # Pods may ask for mounts that propagate; this group of mounts is the machine's own.
+        self.runner.run("mount", "--make-rshared", "/")
+
+    def _kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
         end = time.monotonic() + PATIENCE_SECONDS
         while self.is_alive():
             if time.monotonic() > end:
                 raise SandboxError(f"Process {self.pid} does not end: see `cat /proc/{self.pid}/stack`.")
             time.sleep(0.02)
-        if self.creator:
-            self.creator.process.wait()
 
 
 Start = Callable[[Path], Machine]
 
 
 def start(folder: Path) -> Machine:
-    """Start a machine whose /run, /var/lib and /var/log are in `folder`; it outlives the caller."""
-    return _prepare(folder, list(CREATE))
+    """Start a machine that logs to `folder` and outlives the caller."""
+    return _start(folder, list(CREATE))
 
 
 def start_bound(folder: Path) -> Machine:
     """Start a machine as `start` does, that ends with the calling process."""
-    return _prepare(folder, dying_with_parent(CREATE))
+    return _start(folder, dying_with_parent(CREATE))
 
 
-def _prepare(folder: Path, command: list[str]) -> Machine:
+def _start(folder: Path, command: list[str]) -> Machine:
     creator = start_daemon("machine", command, folder / "logs")
     end = time.monotonic() + PATIENCE_SECONDS
     while not (pid := _init_of(creator.process.pid)):
@@ -77,13 +87,7 @@ def _prepare(folder: Path, command: list[str]) -> Machine:
         if time.monotonic() > end:
             raise SandboxError(f"The machine did not start; its log is {creator.log}.")
         time.sleep(0.02)
-    machine = Machine(pid, _born(pid) or 0, creator)
-    for own in OWN_FOLDERS:
-        (folder / own).mkdir(parents=True, exist_ok=True)
-        machine.runner.run("mount", "--bind", folder / own, f"/{own}")
-    # Pods may ask for mounts that propagate; this group of mounts is the machine's own.
-    machine.runner.run("mount", "--make-rshared", "/")
-    return machine
+    return Machine(pid, _born(pid) or 0, creator)
 
 
 def _init_of(creator: int) -> int | None:

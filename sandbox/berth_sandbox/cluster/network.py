@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -12,6 +13,7 @@ from berth_sandbox.runner import Runner
 
 POOL = IPv4Network("10.192.0.0/10")
 BLOCK_BITS = 18
+UNLINK_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,7 @@ def routed() -> list[IPv4Network]:
 def connect(network: Network, machine: Runner, pid: int) -> None:
     """Join the machine whose init is `pid` to the host, by a link and routes that vanish with it."""
     host = Runner()
-    if Path("/sys/class/net", network.link).exists():
-        raise SandboxError(
-            f"The interface {network.link} of a forgotten cluster is in the way: "
-            f"remove it with `ip link delete {network.link}`, then run this again."
-        )
+    wait_until_unlinked(network)
     host.run("ip", "link", "add", network.link, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
     for runner, device, address in ((host, network.link, network.host), (machine, "eth0", network.node)):
         runner.run("ip", "address", "add", f"{address}/24", "dev", device)
@@ -95,3 +93,15 @@ def connect(network: Network, machine: Runner, pid: int) -> None:
     machine.run("ip", "link", "set", "lo", "up")
     for destination in (network.pods, network.services):
         host.run("ip", "route", "add", str(destination), "via", str(network.node))
+
+
+def wait_until_unlinked(network: Network) -> None:
+    """Wait for the kernel, which takes a moment to remove the interface of a machine that has ended."""
+    end = time.monotonic() + UNLINK_SECONDS
+    while Path("/sys/class/net", network.link).exists():
+        if time.monotonic() > end:
+            raise SandboxError(
+                f"The interface {network.link} of a forgotten cluster is in the way: "
+                f"remove it with `ip link delete {network.link}`, then run this again."
+            )
+        time.sleep(0.02)
