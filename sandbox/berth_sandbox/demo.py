@@ -7,6 +7,7 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
 from berth_sandbox import chart, folders, images
 from berth_sandbox.access import Access, Provider
@@ -28,8 +29,7 @@ Go on with
     kubectl patch mdep -n demo iris-onnx --type merge -p '{"spec": {"scaling": {"replicas": 2}}}'
     kubectl explain mdep.spec
 
-`make demo-down` removes every trace.
-"""
+`make demo-down` removes every trace."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ def row(access: Access, example: Example, seconds: float) -> Sequence[str]:
     headers = {"Authorization": f"Bearer {_key(access, example)}"} if example.needs_key else {}
     with forwarded(access, NAMESPACE, example.name) as url:
         answer = post(url + example.path, example.body, headers)
-    endpoint = access.kubectl(
+    scoring_uri = access.kubectl(
         "get", f"mdep/{example.name}", f"--namespace={NAMESPACE}", "--output=jsonpath={.status.scoringUri}"
     )
     return (
-        *(example.name, example.target, "True", f"{seconds:.1f}", endpoint),
+        *(example.name, example.target, "True", f"{seconds:.1f}", urljoin(scoring_uri, example.path)),
         *(json.dumps(example.body), answer.strip()),
     )
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from berth_sandbox import images, packages
+from berth_sandbox import folders, images, packages
 from berth_sandbox.access import Access
 from berth_sandbox.cluster import binaries, cluster, machine
 from berth_sandbox.cluster.boot import boot, running_cluster
 from berth_sandbox.cluster.cluster import Cluster
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.images import Image
+from berth_sandbox.once import locked
 from berth_sandbox.progress import step
 
 
@@ -21,11 +22,8 @@ class Own:
         """Return the running cluster of this name, started now if needed."""
         packages.ensure()
         programs = _programs()
-        running = cluster.find(name)
-        if running and not running.is_complete():
-            running.down()
-            running = None
-        running = running or self._boot(name)
+        with locked(folders.cache() / "up.lock"):
+            running = _complete(name) or self._boot(name)
         return Access(running.kubeconfig, programs)
 
     @contextmanager
@@ -62,6 +60,15 @@ class Own:
 def _programs() -> tuple[Path, Path]:
     kubernetes, helm, *_ = binaries.built_all()
     return kubernetes / "kubectl", helm / "helm"
+
+
+def _complete(name: str) -> Cluster | None:
+    """Return the running cluster of this name, or remove what a start that was cut off left of it."""
+    found = cluster.find(name)
+    if found and not found.is_complete():
+        found.down()
+        return None
+    return found
 
 
 def _find(name: str) -> Cluster:

@@ -7,8 +7,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Print what is being done, and how long it took once it is done."""
+    """Print what is being done and, on the same line, how long it took once it is done."""
     started = time.monotonic()
-    print(f"  {what} ...", flush=True)
-    yield
-    print(f"  {what}: {time.monotonic() - started:.1f} s", flush=True)
+    outcome = "failed after "
+    print(f"  {what} ... ", end="", flush=True)
+    try:
+        yield
+        outcome = ""
+    finally:
+        print(f"{outcome}{time.monotonic() - started:.1f} s", flush=True)

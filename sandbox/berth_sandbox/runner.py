@@ -65,9 +65,14 @@ class Daemon:
         """Raise with the last lines of the log if the program has ended."""
         if self.process.poll() is not None:
             raise SandboxError(
-                f"{self.name} ended with code {self.process.returncode}; the end of {self.log}:\n"
-                f"{last_lines(self.log.read_text(errors='replace'))}"
+                f"{self.name} ended with code {self.process.returncode}; the end of its log:\n"
+                f"{self.last_words}"
             )
+
+    @property
+    def last_words(self) -> str:
+        """Return the end of the log, to be quoted: the log itself goes with its cluster."""
+        return last_lines(self.log.read_text(errors="replace"))
 
     def stop(self) -> None:
         """End the program at once: nothing that the sandbox runs has data worth a farewell."""

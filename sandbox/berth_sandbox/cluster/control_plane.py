@@ -85,7 +85,8 @@ def wait_for(condition: Callable[[], bool], daemon: Daemon, seconds: float = STA
         daemon.ensure_running()
         if time.monotonic() > end:
             raise SandboxError(
-                f"{daemon.name} was not ready within {seconds:.0f} s; its log is {daemon.log}."
+                f"{daemon.name} was not ready within {seconds:.0f} s; the end of its log:\n"
+                f"{daemon.last_words}"
             )
         time.sleep(0.1)
 

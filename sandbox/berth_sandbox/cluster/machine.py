@@ -85,7 +85,7 @@ def _start(folder: Path, command: list[str]) -> Machine:
     while not (pid := _init_of(creator.process.pid)):
         creator.ensure_running()
         if time.monotonic() > end:
-            raise SandboxError(f"The machine did not start; its log is {creator.log}.")
+            raise SandboxError(f"The machine did not start; the end of its log:\n{creator.last_words}")
         time.sleep(0.02)
     return Machine(pid, _born(pid) or 0, creator)
 
