@@ -134,6 +134,42 @@ RULES: list[Example] = [
         {"fpga.tolerations[].effect": "NoExecute"},
     ),
     (
+        "key of a toleration must be [PREFIX/]NAME",
+        "AKS",
+        {"aks.tolerations": [{"key": "gpu type", "operator": "Exists"}]},
+        {"aks.tolerations[].key": "nvidia.com/gpu"},
+    ),
+    (
+        "a key of nodeSelector must be [PREFIX/]NAME",
+        "AKS",
+        {"aks.nodeSelector": {"agentpool": "gpu", "Example.org/pool": "a"}},
+        {"aks.nodeSelector": {"agentpool": "gpu", "kubernetes.io/arch": "amd64", "Pool_1": ""}},
+    ),
+    (
+        "a key of nodeSelector must be [PREFIX/]NAME",
+        "FPGA",
+        {"fpga.nodeSelector": {"a/b/c": "gpu"}},
+        {"fpga.nodeSelector": {"b/c": "gpu"}},
+    ),
+    (
+        "a key of annotations must be [PREFIX/]NAME",
+        "AKS",
+        {"aks.expose.annotations": {"-idle-timeout": "4"}},
+        {"aks.expose.annotations": {"service.beta.kubernetes.io/azure-load-balancer-tcp-idle-timeout": "4"}},
+    ),
+    (
+        "a key of annotations must be [PREFIX/]NAME",
+        "AKS",
+        {"aks.expose.annotations": {"a" * 64: ""}},
+        {"aks.expose.annotations": {"a" * 63: ""}},
+    ),
+    (
+        "limits takes cpu, memory",
+        "AKS",
+        {"resources.limits": {"gpu": 1}},
+        {"resources.limits": {"nvidia.com/gpu": 1, "hugepages-2Mi": "4Mi", "memory": "1Gi"}},
+    ),
+    (
         "dnsNameLabel names a public address",
         "ACI",
         {"aci.dnsNameLabel": "iris-team-a", "aci.subnetId": SUBNET},

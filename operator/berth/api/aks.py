@@ -4,7 +4,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from berth.api.base import ApiModel, Rule
-from berth.api.common import NodeSelector, ObjectName, PullSecrets, Tolerations
+from berth.api.common import NodeSelector, ObjectName, PullSecrets, Tolerations, keys_like_labels
 
 
 class ServiceType(StrEnum):
@@ -22,7 +22,12 @@ class Expose(ApiModel):
     internal: bool = False
     """Keep the load balancer inside the virtual network."""
     annotations: (
-        Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=32)] | None
+        Annotated[
+            dict[str, Annotated[str, StringConstraints(max_length=1024)]],
+            Field(max_length=32),
+            keys_like_labels("annotations"),
+        ]
+        | None
     ) = None
     """Annotations of the Service, for the settings of a cloud's load balancer."""
 

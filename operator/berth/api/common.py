@@ -6,6 +6,13 @@ from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from berth.api.base import ApiModel, ListMap, Rule
 
 QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]{1,9})?|\.[0-9]{1,9})([KMGTPE]i|[numkMGTPE]|[eE][0-9]{1,2})?$"
+DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+EXTENDED_RESOURCE = f"{DNS_NAME}/{_LABEL_NAME}"
+_LABEL_KEY = rf"({DNS_NAME}/)?{_LABEL_NAME}"
+_KEY_REMEDY = (
+    "[PREFIX/]NAME, where PREFIX is a DNS name and NAME has at most 63 of A-Z, a-z, 0-9, '-', '_', '.'"
+)
 
 
 class Target(StrEnum):
@@ -21,9 +28,7 @@ def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) else value
 
 
-ObjectName = Annotated[
-    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=rf"^{DNS_NAME}$")]
 LabelValue = Annotated[
     str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
 ]
@@ -70,7 +75,7 @@ class FieldSelector(ApiModel):
         str,
         StringConstraints(
             max_length=400,
-            pattern=r"^(metadata\.(name|namespace|uid)|metadata\.(labels|annotations)\['[^']+'\]"
+            pattern=rf"^(metadata\.(name|namespace|uid)|metadata\.(labels|annotations)\['{_LABEL_KEY}'\]"
             r"|spec\.(nodeName|serviceAccountName)|status\.(podIP|podIPs|hostIP|hostIPs))$",
         ),
     ]
@@ -146,9 +151,18 @@ class Toleration(ApiModel):
             "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
             "tolerationSeconds needs effect NoExecute",
         ),
+        Rule(
+            f"!has(self.key) || self.key.matches('^{_LABEL_KEY}$')",
+            f"key of a toleration must be {_KEY_REMEDY}",
+        ),
     )
 
 
-NodeSelector = Annotated[dict[str, LabelValue], Field(max_length=32)]
+def keys_like_labels(field: str) -> Rule:
+    """Refuse what Kubernetes would refuse as a key of labels or annotations."""
+    return Rule(f"self.all(key, key.matches('^{_LABEL_KEY}$'))", f"a key of {field} must be {_KEY_REMEDY}")
+
+
+NodeSelector = Annotated[dict[str, LabelValue], Field(max_length=32), keys_like_labels("nodeSelector")]
 Tolerations = Annotated[tuple[Toleration, ...], Field(max_length=32)]
 PullSecrets = Annotated[tuple[ObjectRef, ...], Field(max_length=16), ListMap("name")]

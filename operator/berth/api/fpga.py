@@ -5,7 +5,7 @@ from pydantic import Field, StringConstraints
 
 from berth.api.aks import Expose
 from berth.api.base import ApiModel, Rule
-from berth.api.common import NodeSelector, ObjectName, PullSecrets, Tolerations
+from berth.api.common import EXTENDED_RESOURCE, NodeSelector, ObjectName, PullSecrets, Tolerations
 from berth.api.source import Source
 
 TensorName = Annotated[
@@ -29,10 +29,7 @@ class Device(ApiModel):
     resource_name: (
         Annotated[
             str,
-            StringConstraints(
-                max_length=317,
-                pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
-            ),
+            StringConstraints(max_length=317, pattern=rf"^{EXTENDED_RESOURCE}$"),
         ]
         | None
     ) = None

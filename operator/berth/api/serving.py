@@ -4,9 +4,9 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from berth.api.base import ApiModel, Rule
-from berth.api.common import ObjectRef, Quantity
+from berth.api.common import DNS_NAME, EXTENDED_RESOURCE, ObjectRef, Quantity
 
-_DNS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_RESOURCE_NAME = f"cpu|memory|ephemeral-storage|hugepages-[1-9][0-9]*[KMG]i|{EXTENDED_RESOURCE}"
 
 
 class ResourceRequests(ApiModel):
@@ -38,7 +38,18 @@ class Resources(ApiModel):
 
     requests: ResourceRequests = ResourceRequests()
     """What each replica is guaranteed."""
-    limits: Annotated[dict[str, Quantity], Field(max_length=16)] | None = None
+    limits: (
+        Annotated[
+            dict[str, Quantity],
+            Field(max_length=16),
+            Rule(
+                f"self.all(name, name.matches('^({_RESOURCE_NAME})$'))",
+                "limits takes cpu, memory, ephemeral-storage, hugepages-SIZE and extended resources"
+                " such as nvidia.com/gpu",
+            ),
+        ]
+        | None
+    ) = None
     """What each replica may use at most; extended resources such as `nvidia.com/gpu` go here only."""
 
     rules = (
@@ -162,7 +173,7 @@ class Tls(ApiModel):
 
     secret_ref: ObjectRef
     """Secret of type `kubernetes.io/tls` with chain and key."""
-    hostname: Annotated[str, StringConstraints(max_length=253, pattern=_DNS_NAME)]
+    hostname: Annotated[str, StringConstraints(max_length=253, pattern=rf"^{DNS_NAME}$")]
     """Name that callers use; the certificate must hold it."""
 
 

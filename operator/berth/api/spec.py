@@ -53,7 +53,7 @@ class ModelDeploymentSpec(ApiModel):
         ]
         | None
     ) = None
-    """Own image instead of Berth's scoring image: listens on port 5001, answers `/livez` and `/readyz`."""
+    """Own image instead of Berth's: listens on port 5001, answers `GET /` with 200 while it can score."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=256), ListMap("name")] | None = None
     """Environment variables of the scoring container."""
     resources: Resources = Resources()

@@ -15,7 +15,7 @@ class ModelStatus(ApiModel):
     """The model that is served."""
 
     name: Text | None = None
-    """Name of the model, or the number of models where there are several."""
+    """Name of the model; of several, the first and how many more there are."""
     version: Text | None = None
     """Version of the model."""
     digest: Text | None = None

@@ -65,7 +65,7 @@ def _columns() -> list[dict[str, Any]]:
         {"name": "Ready", "type": "string", "jsonPath": f"{ready}.status"},
         {"name": "Reason", "type": "string", "jsonPath": f"{ready}.reason"},
         {"name": "Target", "type": "string", "jsonPath": ".spec.target"},
-        {"name": "Model", "type": "string", "jsonPath": ".spec.model.name"},
+        {"name": "Model", "type": "string", "jsonPath": ".status.model.name"},
         {"name": "Replicas", "type": "integer", "jsonPath": ".status.replicas"},
         {"name": "URI", "type": "string", "jsonPath": ".status.scoringUri", "priority": 1},
         {"name": "Endpoint", "type": "string", "jsonPath": ".status.grpcEndpoint", "priority": 1},
