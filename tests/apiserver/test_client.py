@@ -6,6 +6,7 @@ import pytest
 from faulty_proxy import FaultyProxy
 from kubernetes.client import Configuration
 
+from berth.api.conditions import Reason
 from berth.core.errors import Conflict, Gone, Terminal, Transient
 from berth.core.keys import Key
 from berth.kube.client import Api, RequestObserver
@@ -159,7 +160,7 @@ async def test_a_watch_tells_what_happens_after_a_version(client: Api, namespace
 async def test_what_the_server_finds_invalid_is_terminal_in_its_words(client: Api, namespace: str) -> None:
     with pytest.raises(Terminal) as caught:
         await client.apply(DEPLOYMENTS, deployment(namespace, -1))
-    assert caught.value.reason == "Invalid"
+    assert caught.value.reason is Reason.REJECTED
     assert "spec.replicas" in caught.value.message
 
 
@@ -171,7 +172,8 @@ async def test_a_missing_right_is_terminal(client: Api, control_plane: ControlPl
             await Api(connection).list(SERVICES, namespace)
     finally:
         await connection.close()
-    assert caught.value.reason == "Forbidden"
+    assert caught.value.reason is Reason.REJECTED
+    assert "forbidden" in caught.value.message
 
 
 async def test_a_kind_that_is_not_served_is_gone(client: Api) -> None:

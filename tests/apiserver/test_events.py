@@ -8,6 +8,7 @@ import pytest
 from api_requests import ApiServer
 from virtual_time import in_virtual_time
 
+from berth.api.conditions import Reason
 from berth.core.errors import Gone, Terminal, Transient
 from berth.core.keys import Key
 from berth.kube.client import Api
@@ -160,7 +161,7 @@ class Refusing:
         raise self.error
 
 
-@pytest.mark.parametrize("error", [Transient("down"), Terminal("Forbidden", "no"), Gone("no namespace")])
+@pytest.mark.parametrize("error", [Transient("down"), Terminal(Reason.REJECTED, "no"), Gone("no namespace")])
 @in_virtual_time
 async def test_what_cannot_be_posted_is_dropped_and_the_next_is_tried(
     error: Exception, caplog: pytest.LogCaptureFixture

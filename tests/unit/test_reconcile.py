@@ -1,4 +1,5 @@
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ from deployments import MODEL, NEWER_IMAGE, spec
 from kubelet_pods import crash_loop, pod, terminated
 from reconciled import KEY, World
 
+from berth.api.conditions import Reason
 from berth.core.errors import Terminal, Transient
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter
@@ -182,6 +184,36 @@ async def test_a_target_without_an_adapter_says_so(target: str) -> None:
     assert world.condition("Stalled")["reason"] == "TargetNotAvailable"
     assert world.condition("Reconciling") == {}
     assert world.cluster.writes == []
+
+
+async def test_what_stays_refused_is_told_once() -> None:
+    world = World(spec())
+    for _ in range(3):
+        world.now += timedelta(minutes=1)
+        await world.fail(Terminal(Reason.QUOTA_EXCEEDED, "exceeded quota: team", retry_after=60))
+    assert [status["conditions"][0]["reason"] for status in world.statuses] == ["QuotaExceeded"]
+    assert [event.reason for event in world.events] == ["QuotaExceeded"]
+    await world.settle(ready=1)
+    assert world.condition("Ready")["status"] == "True"
+    assert world.condition("Stalled") == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "model"),
+    [
+        ({"model": MODEL}, {"name": "iris", "version": "3"}),
+        ({"model": None, "models": [MODEL]}, {"name": "iris", "version": "3"}),
+        (
+            {"model": None, "models": [MODEL, MODEL | {"name": "b"}, MODEL | {"name": "c"}]},
+            {"name": "iris and 2 more"},
+        ),
+        ({"model": None, "image": "team/scorer:1"}, None),
+    ],
+)
+async def test_the_status_names_the_model(fields: dict[str, Any], model: dict[str, str] | None) -> None:
+    world = World(spec(**fields))
+    await world.settle(ready=1)
+    assert world.status.get("model") == model
 
 
 async def test_the_cause_of_a_failing_pod_is_told() -> None:

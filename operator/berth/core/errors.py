@@ -1,5 +1,7 @@
 """Why a pass could not finish. Adapters raise these; `workers` decides what happens next."""
 
+from berth.api.conditions import Reason
+
 
 class ReconcileError(Exception):
     """The base of every failure that the workers know how to treat."""
@@ -15,12 +17,16 @@ class Transient(ReconcileError):
 
 
 class Terminal(ReconcileError):
-    """A failure that only a change of the spec or of the surroundings can mend."""
+    """A failure that only a change of the spec or of the surroundings can mend.
 
-    def __init__(self, reason: str, message: str) -> None:
+    `retry_after` is when to look whether surroundings that no watch tells of have changed.
+    """
+
+    def __init__(self, reason: Reason, message: str, retry_after: float | None = None) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason = reason
         self.message = message
+        self.retry_after = retry_after
 
 
 class Conflict(ReconcileError):

@@ -83,6 +83,8 @@ class Workers(Generic[K]):
         except Terminal as error:
             await self._tell(key, error)
             self._backoff.reset(key)
+            if error.retry_after is not None:
+                self._queue.add_after(key, error.retry_after)
             return "error"
         except Transient as error:
             await self._tell(key, error)

@@ -5,6 +5,10 @@ from collections.abc import Mapping
 import orjson
 
 from berth.core.errors import Conflict, Gone, ReconcileError, Terminal, Transient
+from berth.plan.causes import refusal
+
+_REFUSED_SECONDS = 60.0
+"""A right that is granted or a quota that is raised is told by no watch."""
 
 
 class Expired(Gone):
@@ -13,7 +17,7 @@ class Expired(Gone):
 
 def failure(code: int, payload: bytes, headers: Mapping[str, str]) -> ReconcileError:
     """Translate an answer that is not a success."""
-    reason, message = _status(payload, code)
+    message = _message(payload, code)
     match code:
         case 409:
             return Conflict(message)
@@ -22,20 +26,15 @@ def failure(code: int, payload: bytes, headers: Mapping[str, str]) -> ReconcileE
         case 410:
             return Expired(message)
         case 400 | 403 | 405 | 413 | 415 | 422:
-            return Terminal(reason, message)
+            return Terminal(refusal(message), message, _REFUSED_SECONDS)
         case _:
             after = headers.get("Retry-After", "")
             return Transient(message, float(after) if after.isdigit() else None)
 
 
-def _status(payload: bytes, code: int) -> tuple[str, str]:
+def _message(payload: bytes, code: int) -> str:
     try:
-        status = orjson.loads(payload)
-        return status.get("reason") or f"Http{code}", status["message"]
-    except (orjson.JSONDecodeError, AttributeError, KeyError):
-        return f"Http{code}", payload[:200].decode(errors="replace") or f"HTTP {code}"
-
-
-def _selectors(labels: str = "", fields: str = "") -> dict[str, str]:
-    selectors = {"labelSelector": labels, "fieldSelector": fields}
-    return {name: selector for name, selector in selectors.items() if selector}
+        message: str = orjson.loads(payload)["message"]
+    except (orjson.JSONDecodeError, TypeError, KeyError):
+        return payload[:200].decode(errors="replace") or f"HTTP {code}"
+    return message

@@ -7,29 +7,58 @@ from typing import Any
 
 import orjson
 
+from berth.api.conditions import Reason
+
 FETCH_CONTAINER = "fetch"
 SCORING_CONTAINER = "scoring"
 
 _MESSAGE_LIMIT = 800
-_REASON_LINE = re.compile(r"^((?:Model|Code|Weights|Script|Keys|Port)[A-Z][A-Za-z]{2,60}): (.+)$", re.DOTALL)
+_REASON_LINE = re.compile(r"^([A-Z][A-Za-z]{2,60}): (.+)$", re.DOTALL)
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
-_PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff"})
+_PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"})
+_WAITING = {
+    "InvalidImageName": Reason.INVALID_IMAGE_NAME,
+    "CreateContainerConfigError": Reason.CONTAINER_CONFIG_FAILED,
+}
+_WARNINGS = {
+    "FailedAttachVolume": Reason.VOLUME_FAILED,
+    "FailedMount": Reason.VOLUME_FAILED,
+    "FailedScheduling": Reason.UNSCHEDULABLE,
+}
+_OF_THE_MODEL = frozenset(
+    {
+        Reason.MODEL_FETCH_FAILED,
+        Reason.MODEL_DIGEST_MISMATCH,
+        Reason.MODEL_ARCHIVE_UNSAFE,
+        Reason.MODEL_ARCHIVE_DAMAGED,
+        Reason.MODEL_LOAD_FAILED,
+        Reason.CODE_FETCH_FAILED,
+        Reason.CODE_DIGEST_MISMATCH,
+        Reason.CODE_ARCHIVE_UNSAFE,
+        Reason.CODE_ARCHIVE_DAMAGED,
+        Reason.SCORING_SCRIPT_MISSING,
+        Reason.SCRIPT_LOAD_FAILED,
+        Reason.SCRIPT_INIT_FAILED,
+    }
+)
+TOLD_BY_CONTAINERS = _OF_THE_MODEL | {Reason.CONFIG_INVALID, Reason.KEYS_MISSING, Reason.PORT_UNAVAILABLE}
+"""What Berth's own containers begin their last words with."""
 _WITHOUT_REMEDY_BY_WAITING = frozenset(
     {
-        "ErrImageNeverPull",
-        "InvalidImageName",
-        "ModelArchiveUnsafe",
-        "ModelDigestMismatch",
-        "CodeDigestMismatch",
+        Reason.INVALID_IMAGE_NAME,
+        Reason.MODEL_ARCHIVE_UNSAFE,
+        Reason.MODEL_DIGEST_MISMATCH,
+        Reason.CODE_ARCHIVE_UNSAFE,
+        Reason.CODE_DIGEST_MISMATCH,
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a container does not run: a CamelCase reason and a message that stays while the cause does."""
+    """Why a container does not run; the message stays while the cause does."""
 
-    reason: str
+    reason: Reason
     message: str
 
     @property
@@ -66,7 +95,12 @@ def fetched(pods: Sequence[Mapping[str, Any]]) -> Fetched | None:
 
 def model_failed(cause: Cause) -> bool:
     """Tell whether the model itself could not be had or loaded, rather than the endpoint not run."""
-    return cause.reason.startswith(("Model", "Code", "Script"))
+    return cause.reason in _OF_THE_MODEL
+
+
+def refusal(message: str) -> Reason:
+    """Return why the API server refused an object."""
+    return Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.REJECTED
 
 
 def starting_pod(pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -84,7 +118,9 @@ def cause_from_events(events: Sequence[Mapping[str, Any]]) -> Cause | None:
     if not warnings:
         return None
     newest = max(warnings, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
-    return Cause(newest.get("reason", "PodStarting"), _shorten(newest.get("message", "")))
+    word = newest.get("reason", "")
+    message = _told(word, newest.get("message", ""))
+    return Cause(_WARNINGS.get(word, Reason.POD_PENDING), _shorten(message))
 
 
 def newest_first(pods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -100,18 +136,19 @@ def _causes_of(pod: Mapping[str, Any]) -> Iterator[Cause]:
             yield cause
     for condition in pod.get("status", {}).get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            yield Cause(condition.get("reason", "Unschedulable"), _shorten(condition.get("message", "")))
+            yield Cause(Reason.UNSCHEDULABLE, _shorten(condition.get("message", "")))
 
 
 def _container_cause(status: Mapping[str, Any]) -> Cause | None:
     state = status.get("state", {})
     terminated = state.get("terminated") or status.get("lastState", {}).get("terminated")
     waiting = state.get("waiting", {})
-    reason = waiting.get("reason", "")
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason in _PULL_REASONS:
-        return Cause("ImagePullFailed", _pull_message(status.get("image", ""), waiting.get("message", "")))
+        return Cause(Reason.IMAGE_PULL_FAILED, _pull_message(status.get("image", ""), message))
     if reason and reason not in _STARTING and reason != "CrashLoopBackOff":
-        return Cause(reason, _shorten(f"Container {status['name']}: {waiting.get('message', reason)}"))
+        told = f"Container {status['name']}: {_told(reason, message)}"
+        return Cause(_WAITING.get(reason, Reason.CONTAINER_FAILED), _shorten(told))
     failed = terminated and (terminated.get("exitCode", 0) != 0 or reason == "CrashLoopBackOff")
     if failed and not status.get("ready"):
         return _terminated_cause(status["name"], terminated)
@@ -122,15 +159,22 @@ def _terminated_cause(container: str, terminated: Mapping[str, Any]) -> Cause:
     message = terminated.get("message", "").strip()
     if terminated.get("reason") == "OOMKilled":
         return Cause(
-            "OutOfMemory",
+            Reason.OUT_OF_MEMORY,
             f"Container {container} used more memory than it may: raise spec.resources.limits.memory",
         )
     told = _REASON_LINE.match(message)
-    if told:
-        return Cause(told[1], _shorten(told[2]))
+    if told and told[1] in TOLD_BY_CONTAINERS:
+        return Cause(Reason(told[1]), _shorten(told[2]))
     code = terminated.get("exitCode")
-    ended = f"Container {container} ended with exit code {code}"
-    return Cause("ContainerFailed", _shorten(f"{ended}; its last words: {message}" if message else ended))
+    last_words = f"; its last words: {message}" if message else ""
+    return Cause(
+        Reason.CONTAINER_FAILED, _shorten(f"Container {container} ended with exit code {code}{last_words}")
+    )
+
+
+def _told(word: str, message: str) -> str:
+    """Keep Kubernetes' own word, which a search engine knows."""
+    return f"{word}: {message}" if message else word
 
 
 def _pull_message(image: str, message: str) -> str:

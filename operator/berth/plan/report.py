@@ -35,17 +35,17 @@ class Event:
     is_warning: bool = False
 
 
-def condition(kind: str, status: ConditionStatus, reason: str, message: str) -> Condition:
+def condition(kind: str, status: ConditionStatus, reason: Reason, message: str) -> Condition:
     """Make a condition whose times and generation `next_status` fills in."""
     return Condition(type=kind, status=status, reason=reason, message=message, last_transition_time="")
 
 
-def ready(reason: str, message: str) -> Condition:
+def ready(reason: Reason, message: str) -> Condition:
     """Say that the current spec serves."""
     return condition(ConditionType.READY, ConditionStatus.TRUE, reason, message)
 
 
-def progressing(reason: str, message: str) -> tuple[Condition, Condition]:
+def progressing(reason: Reason, message: str) -> tuple[Condition, Condition]:
     """Say that the current spec does not serve yet, but waiting helps."""
     return (
         condition(ConditionType.READY, ConditionStatus.FALSE, reason, message),
@@ -53,7 +53,7 @@ def progressing(reason: str, message: str) -> tuple[Condition, Condition]:
     )
 
 
-def stalled(reason: str, message: str) -> tuple[Condition, Condition]:
+def stalled(reason: Reason, message: str) -> tuple[Condition, Condition]:
     """Say that only a change of the spec or of the surroundings helps."""
     return (
         condition(ConditionType.READY, ConditionStatus.FALSE, reason, message),
@@ -167,10 +167,12 @@ def _of_generation(each: Condition, generation: int) -> Condition:
     return each.model_copy(update={"observed_generation": generation})
 
 
-def _model_status(subject: Subject) -> ModelStatus:
+def _model_status(subject: Subject) -> ModelStatus | None:
     found = subject.spec.all_models
-    if len(found) != 1:
-        return ModelStatus(name=f"{len(found)} models")
+    if not found:
+        return None
+    if len(found) > 1:
+        return ModelStatus(name=f"{found[0].name} and {len(found) - 1} more")
     known = subject.status.model if _is_current(subject) else None
     return ModelStatus(name=found[0].name, version=found[0].version, digest=known.digest if known else None)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from berth.plan.causes import Cause
+from berth.plan.causes import Cause, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +60,4 @@ def _replica_failure(condition: Mapping[str, Any] | None) -> Cause | None:
     if condition is None or condition["status"] != "True":
         return None
     message = condition.get("message", "")
-    reason = "QuotaExceeded" if "exceeded quota" in message else condition.get("reason", "ReplicaFailure")
-    return Cause(reason, message)
+    return Cause(refusal(message), message)

@@ -18,6 +18,9 @@ from berth.plan.subject import Subject
 Parsed = Mapping[str, Any]
 Children = Mapping[Resource, Parsed]
 
+_STRANGER_SECONDS = 60.0
+"""No watch tells when an object that is not ours has gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Create:
@@ -101,7 +104,7 @@ def steps(subject: Subject, objects: list[Desired], observed: Children) -> list[
     """
     found: list[Step] = []
     for desired in objects:
-        found += _towards(subject, desired, observed.get(desired.resource))
+        found += _towards(subject, desired, observed)
     kept = {desired.resource for desired in objects}
     found += [
         Remove(resource, _key(subject, there), there["metadata"]["uid"])
@@ -111,7 +114,8 @@ def steps(subject: Subject, objects: list[Desired], observed: Children) -> list[
     return found
 
 
-def _towards(subject: Subject, desired: Desired, there: Parsed | None) -> Iterator[Step]:
+def _towards(subject: Subject, desired: Desired, observed: Children) -> Iterator[Step]:
+    there = observed.get(desired.resource)
     if there is None:
         yield from _creation(subject, desired)
         return
@@ -120,7 +124,7 @@ def _towards(subject: Subject, desired: Desired, there: Parsed | None) -> Iterat
         refuse_stranger(subject, desired.resource, there["metadata"])
         yield Remove(desired.resource, key, there["metadata"]["uid"])
         return
-    if desired.resource is DEPLOYMENTS and children.is_autoscaled(subject) and there["ownsReplicas"]:
+    if desired.resource is DEPLOYMENTS and _replicas_are_to_be_released(subject, there, observed):
         yield ReleaseReplicas(key, _present_replicas(subject, there))
     same_wish = there["metadata"]["annotations"].get(APPLIED) == desired.applied
     if not (same_wish and covers(there, desired.fields)):
@@ -139,6 +143,14 @@ def _creation(subject: Subject, desired: Desired) -> Iterator[Step]:
     ):
         key = Key(subject.metadata.namespace, desired.name)
         yield ReleaseReplicas(key, children.least_replicas(subject))
+
+
+def _replicas_are_to_be_released(subject: Subject, deployment: Parsed, observed: Children) -> bool:
+    """Tell whether the number is still ours, or was never set since the operator died after the creation."""
+    if not children.is_autoscaled(subject):
+        return False
+    too_few = deployment["spec"].get("replicas", 1) < children.least_replicas(subject)
+    return deployment["ownsReplicas"] or (too_few and AUTOSCALERS not in observed)
 
 
 def _present_replicas(subject: Subject, deployment: Parsed) -> int:
@@ -163,6 +175,7 @@ def refuse_stranger(subject: Subject, resource: Resource, metadata: Parsed) -> N
         Reason.CONFLICT,
         f"{resource.kind} {metadata['name']} exists and belongs to {owner}: "
         "delete it, or rename this ModelDeployment",
+        _STRANGER_SECONDS,
     )
 
 

@@ -38,7 +38,7 @@ def test_the_transition_time_stays_while_the_status_does() -> None:
 
 
 def test_the_transition_time_moves_with_the_status() -> None:
-    (merged,) = merge([condition()], [condition(status=FALSE, reason=Reason.CRASH_LOOP)], NOW)
+    (merged,) = merge([condition()], [condition(status=FALSE, reason=Reason.CONTAINER_FAILED)], NOW)
     assert (merged.last_transition_time, merged.status) == (NOW, FALSE)
 
 

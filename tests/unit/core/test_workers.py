@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from virtual_time import in_virtual_time, now
 
+from berth.api.conditions import Reason
 from berth.core.backoff import Backoff
 from berth.core.errors import Conflict, Gone, Terminal, Transient
 from berth.core.observer import Observer
@@ -117,12 +118,22 @@ async def test_the_servers_wish_does_not_shorten_the_back_off() -> None:
 
 @in_virtual_time
 async def test_a_terminal_failure_is_told_and_waits_for_a_change() -> None:
-    failure = Terminal("Invalid", "spec.replicas: must be positive")
+    failure = Terminal(Reason.REJECTED, "spec.replicas: must be positive")
     pool = Pool(failure)
     await pool.run_for(1000)
     assert pool.passes == [0]
     assert pool.reports == [failure]
     assert pool.outcomes.outcomes == ["error"]
+
+
+@in_virtual_time
+async def test_a_terminal_failure_can_ask_for_another_look() -> None:
+    failures = [Terminal(Reason.QUOTA_EXCEEDED, "exceeded quota", retry_after=60)] * 2
+    pool = Pool(*failures)
+    await pool.run_for(1000)
+    assert pool.passes == [0, 60, 120]
+    assert pool.reports == failures
+    assert pool.outcomes.retries == 0
 
 
 @in_virtual_time

@@ -21,6 +21,13 @@ DOCUMENTS = sorted(
 )
 TOP_LEVEL = "model|models|code|resources|scaling|requests|probes|auth|validation|aks|aci|iotEdge|fpga"
 FIELD = re.compile(rf"`(?:spec\.)?((?:{TOP_LEVEL})\.[a-zA-Z0-9.]+)[`:]")
+ALL_IS_WELL = {
+    Reason.READY,
+    Reason.MODEL_FETCHED,
+    Reason.MODEL_SERVED,
+    Reason.ENDPOINT_READY,
+    Reason.VALIDATION_PASSED,
+}
 
 
 def names(path: Path) -> str:
@@ -59,9 +66,18 @@ def exists(path: str, schema: dict[str, Any]) -> bool:
 
 def test_troubleshooting_knows_every_reason() -> None:
     table = (ROOT / "docs" / "status.md").read_text().partition("## Reasons")[2]
-    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    told = {reason for row in rows for reason in re.findall(r"`(\w+)`", row)}
-    assert told == {reason.value for reason in Reason}
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| `")]
+    told = {name: meaning.strip() for names, meaning, _ in rows for name in re.findall(r"`(\w+)`", names)}
+    remedies = {name for names, _, remedy in rows if remedy.strip() for name in re.findall(r"`(\w+)`", names)}
+    assert told.keys() == {str(reason) for reason in Reason}
+    assert all(told.values())
+    assert told.keys() - remedies == {str(reason) for reason in ALL_IS_WELL}
+
+
+def test_there_is_no_reason_that_nothing_writes() -> None:
+    sources = (ROOT / "operator" / "berth").rglob("*.py")
+    written = "".join(path.read_text() for path in sources if path.name != "conditions.py")
+    assert [reason for reason in Reason if f"Reason.{reason.name}" not in written] == []
 
 
 def test_the_metrics_of_the_scoring_server_are_told() -> None:

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from berth.api.conditions import Reason
 from berth.core.errors import Conflict, Gone, ReconcileError, Terminal, Transient
 from berth.kube.failures import Expired, failure
 
@@ -31,10 +32,17 @@ def test_each_code_has_its_kind_and_keeps_the_servers_words(code: int, kind: typ
     assert "spec.x: is wrong" in str(error)
 
 
-def test_a_terminal_failure_carries_the_servers_reason() -> None:
-    error = failure(422, STATUS, {})
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("spec.x: is wrong", Reason.REJECTED),
+        ('services "iris" is forbidden: exceeded quota: team', Reason.QUOTA_EXCEEDED),
+    ],
+)
+def test_a_refusal_has_a_reason_of_ours_and_is_looked_at_again(message: str, reason: Reason) -> None:
+    error = failure(403, json.dumps({"reason": "Forbidden", "message": message}).encode(), {})
     assert isinstance(error, Terminal)
-    assert (error.reason, error.message) == ("Because", "spec.x: is wrong")
+    assert (error.reason, error.message, error.retry_after) == (reason, message, 60)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("", None), ("Sat, 21 Nov 2026", None)])

@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +16,20 @@ from kubelet_pods import (
     waiting,
 )
 
-from berth.plan.causes import Cause, cause_from_events, fetched, first_cause, model_failed, starting_pod
+import berth_scoring
+from berth.api.conditions import Reason
+from berth.plan.causes import (
+    TOLD_BY_CONTAINERS,
+    Cause,
+    cause_from_events,
+    fetched,
+    first_cause,
+    model_failed,
+    starting_pod,
+)
+from berth_scoring.fetch.errors import FetchError
 
-PULL_FAILED = Cause("ImagePullFailed", f"Image {IMAGE} cannot be pulled: {NOT_FOUND}")
+PULL_FAILED = Cause(Reason.IMAGE_PULL_FAILED, f"Image {IMAGE} cannot be pulled: {NOT_FOUND}")
 
 
 @pytest.mark.parametrize(
@@ -30,61 +43,94 @@ PULL_FAILED = Cause("ImagePullFailed", f"Image {IMAGE} cannot be pulled: {NOT_FO
         ),
         pytest.param(
             pod(waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}"')),
-            Cause("ImagePullFailed", f"Image {IMAGE} cannot be pulled"),
+            Cause(Reason.IMAGE_PULL_FAILED, f"Image {IMAGE} cannot be pulled"),
             id="pull backs off, old kubelet",
         ),
         pytest.param(
             pod(waiting("CreateContainerConfigError", 'secret "settings" not found')),
-            Cause("CreateContainerConfigError", 'Container scoring: secret "settings" not found'),
+            Cause(
+                Reason.CONTAINER_CONFIG_FAILED,
+                'Container scoring: CreateContainerConfigError: secret "settings" not found',
+            ),
             id="missing secret",
         ),
         pytest.param(
             pod(waiting("RunContainerError", "exec: no such file")),
-            Cause("RunContainerError", "Container scoring: exec: no such file"),
+            Cause(Reason.CONTAINER_FAILED, "Container scoring: RunContainerError: exec: no such file"),
             id="no entry point",
         ),
         pytest.param(
+            pod(waiting("SomeNewWord")),
+            Cause(Reason.CONTAINER_FAILED, "Container scoring: SomeNewWord"),
+            id="a word of a later Kubernetes",
+        ),
+        pytest.param(
+            pod(waiting("InvalidImageName", "couldn't parse image name")),
+            Cause(
+                Reason.INVALID_IMAGE_NAME, "Container scoring: InvalidImageName: couldn't parse image name"
+            ),
+            id="no image has this name",
+        ),
+        pytest.param(
+            pod(waiting("ErrImageNeverPull", "it is not present with pull policy of Never")),
+            Cause(
+                Reason.IMAGE_PULL_FAILED,
+                f"Image {IMAGE} cannot be pulled: it is not present with pull policy of Never",
+            ),
+            id="never pulled",
+        ),
+        pytest.param(
             pod(crash_loop(3, "ScriptInitFailed: Traceback\n  File score.py\nKeyError: 'model'\n")),
-            Cause("ScriptInitFailed", "Traceback\n  File score.py\nKeyError: 'model'"),
+            Cause(Reason.SCRIPT_INIT_FAILED, "Traceback\n  File score.py\nKeyError: 'model'"),
             id="script fails",
         ),
         pytest.param(
             pod(fetch=crash_loop(1, "ModelFetchFailed: https://example.org/iris.onnx answers 404")),
-            Cause("ModelFetchFailed", "https://example.org/iris.onnx answers 404"),
+            Cause(Reason.MODEL_FETCH_FAILED, "https://example.org/iris.onnx answers 404"),
             id="fetch fails",
         ),
         pytest.param(
             pod(fetch=terminated(1, "ModelDigestMismatch: expected a, got b.")),
-            Cause("ModelDigestMismatch", "expected a, got b"),
+            Cause(Reason.MODEL_DIGEST_MISMATCH, "expected a, got b"),
             id="fetch failed just now",
         ),
         pytest.param(
             pod(crash_loop(137, reason="OOMKilled")),
             Cause(
-                "OutOfMemory",
+                Reason.OUT_OF_MEMORY,
                 "Container scoring used more memory than it may: raise spec.resources.limits.memory",
             ),
             id="out of memory",
         ),
         pytest.param(
             pod(crash_loop(139)),
-            Cause("ContainerFailed", "Container scoring ended with exit code 139"),
+            Cause(Reason.CONTAINER_FAILED, "Container scoring ended with exit code 139"),
             id="no last words",
         ),
         pytest.param(
             pod(crash_loop(1, "INFO: started\nERROR: port in use")),
             Cause(
-                "ContainerFailed",
+                Reason.CONTAINER_FAILED,
                 "Container scoring ended with exit code 1; its last words: INFO: started\nERROR: port in use",
             ),
             id="words of another image",
         ),
         pytest.param(
+            pod(crash_loop(1, "Ready: not at all")),
+            Cause(
+                Reason.CONTAINER_FAILED,
+                "Container scoring ended with exit code 1; its last words: Ready: not at all",
+            ),
+            id="another image cannot choose the reason",
+        ),
+        pytest.param(
             pod(crash_loop(0)),
-            Cause("ContainerFailed", "Container scoring ended with exit code 0"),
+            Cause(Reason.CONTAINER_FAILED, "Container scoring ended with exit code 0"),
             id="ends at once without failing",
         ),
-        pytest.param(unscheduled(), Cause("Unschedulable", UNSCHEDULABLE.rstrip(".")), id="unschedulable"),
+        pytest.param(
+            unscheduled(), Cause(Reason.UNSCHEDULABLE, UNSCHEDULABLE.rstrip(".")), id="unschedulable"
+        ),
         pytest.param(pod(), None, id="initialising"),
         pytest.param(pod(waiting("ContainerCreating")), None, id="creating"),
         pytest.param(pod(running()), None, id="runs"),
@@ -102,7 +148,9 @@ def test_a_cause_stays_while_the_container_starts_again() -> None:
         crash_loop(3, "ModelLoadFailed: no such tensor"),
         running(ready=False) | ended,
     ]
-    assert {first_cause([pod(state)]) for state in states} == {Cause("ModelLoadFailed", "no such tensor")}
+    assert {first_cause([pod(state)]) for state in states} == {
+        Cause(Reason.MODEL_LOAD_FAILED, "no such tensor")
+    }
 
 
 def test_a_container_that_recovered_has_no_cause() -> None:
@@ -112,7 +160,7 @@ def test_a_container_that_recovered_has_no_cause() -> None:
 def test_the_newest_pod_is_heard_first() -> None:
     older = pod(crash_loop(1, "ModelFetchFailed: old"), created="2026-11-01T12:00:00Z")
     newer = pod(crash_loop(1, "ModelFetchFailed: new"), created="2026-11-01T12:00:01Z")
-    assert first_cause([older, newer]) == Cause("ModelFetchFailed", "new")
+    assert first_cause([older, newer]) == Cause(Reason.MODEL_FETCH_FAILED, "new")
 
 
 def test_a_pod_that_is_being_deleted_is_not_heard() -> None:
@@ -121,7 +169,7 @@ def test_a_pod_that_is_being_deleted_is_not_heard() -> None:
 
 def test_the_init_container_is_heard_before_the_one_that_waits_for_it() -> None:
     both = pod(waiting("ErrImagePull", NOT_FOUND), fetch=crash_loop(1, "CodeFetchFailed: x"))
-    assert first_cause([both]) == Cause("CodeFetchFailed", "x")
+    assert first_cause([both]) == Cause(Reason.CODE_FETCH_FAILED, "x")
 
 
 def test_long_last_words_keep_their_end() -> None:
@@ -134,26 +182,26 @@ def test_long_last_words_keep_their_end() -> None:
 @pytest.mark.parametrize(
     ("reason", "final"),
     [
-        ("ModelDigestMismatch", True),
-        ("InvalidImageName", True),
-        ("ModelFetchFailed", False),
-        ("Evicted", False),
+        (Reason.MODEL_DIGEST_MISMATCH, True),
+        (Reason.INVALID_IMAGE_NAME, True),
+        (Reason.MODEL_FETCH_FAILED, False),
+        (Reason.CONTAINER_FAILED, False),
     ],
 )
-def test_waiting_helps_against_some_causes(reason: str, final: bool) -> None:
+def test_waiting_helps_against_some_causes(reason: Reason, final: bool) -> None:
     assert Cause(reason, "").is_final is final
 
 
 @pytest.mark.parametrize(
     ("reason", "of_the_model"),
     [
-        ("ModelLoadFailed", True),
-        ("ScriptInitFailed", True),
-        ("CodeFetchFailed", True),
-        ("ImagePullFailed", False),
+        (Reason.MODEL_LOAD_FAILED, True),
+        (Reason.SCRIPT_INIT_FAILED, True),
+        (Reason.CODE_FETCH_FAILED, True),
+        (Reason.IMAGE_PULL_FAILED, False),
     ],
 )
-def test_causes_of_the_model_are_told_from_those_of_the_endpoint(reason: str, of_the_model: bool) -> None:
+def test_causes_of_the_model_are_told_from_those_of_the_endpoint(reason: Reason, of_the_model: bool) -> None:
     assert model_failed(Cause(reason, "")) is of_the_model
 
 
@@ -200,5 +248,30 @@ def test_the_newest_warning_is_the_cause() -> None:
         {"type": "Warning", "reason": "Old", "message": "old", "eventTime": "2026-11-01T12:00:01.000000Z"},
         {"type": "Warning", "reason": "Timeless", "message": "x", "lastTimestamp": None, "eventTime": None},
     ]
-    assert cause_from_events(events) == Cause("FailedMount", mount)
+    assert cause_from_events(events) == Cause(Reason.VOLUME_FAILED, f"FailedMount: {mount}")
     assert cause_from_events(events[:1]) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("FailedAttachVolume", Reason.VOLUME_FAILED),
+        ("FailedScheduling", Reason.UNSCHEDULABLE),
+        ("FailedCreatePodSandBox", Reason.POD_PENDING),
+    ],
+)
+def test_a_warning_has_one_of_our_reasons_and_keeps_its_own_word(word: str, reason: Reason) -> None:
+    assert cause_from_events([{"type": "Warning", "reason": word, "message": "x"}]) == Cause(
+        reason, f"{word}: x"
+    )
+
+
+def test_every_reason_that_the_scoring_containers_tell_is_known() -> None:
+    files = (
+        Path(berth_scoring.__file__).parent / name for name in ("startup.py", "serve.py", "fetch/command.py")
+    )
+    written = "".join(path.read_text() for path in files)
+    told = re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)+)(?:: |",)', written)
+    ends = [each.cause for each in (FetchError, *FetchError.__subclasses__())]
+    fetched = [f"{kind}{end}" for kind in ("Model", "Code") for end in ends]
+    assert {*told, *fetched} == TOLD_BY_CONTAINERS

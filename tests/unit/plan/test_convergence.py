@@ -116,7 +116,7 @@ async def test_an_operator_that_dies_after_any_write_is_made_up_for(fields: Spec
             await world.settle()
     world.restart()
     await world.settle()
-    assert without(world.children, "replicas") == without((await served(fields)).children, "replicas")
+    assert without(world.children) == without((await served(fields)).children)
 
 
 class _Killed(BaseException):

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from berth.api.conditions import Reason
 from berth.plan.causes import Cause
 from berth.plan.rollout import NOTHING, read_rollout
 
@@ -59,12 +60,12 @@ def test_the_deadline_is_read_from_the_progressing_condition() -> None:
     [
         (
             'pods "iris-1" is forbidden: exceeded quota: team, requested: cpu=1, used: cpu=2, limited: cpu=2',
-            "QuotaExceeded",
+            Reason.QUOTA_EXCEEDED,
         ),
-        ('pods "iris-1" is forbidden: violates PodSecurity "restricted:latest"', "FailedCreate"),
+        ('pods "iris-1" is forbidden: violates PodSecurity "restricted:latest"', Reason.REJECTED),
     ],
 )
-def test_refused_pods_are_a_cause(message: str, reason: str) -> None:
+def test_refused_pods_are_a_cause(message: str, reason: Reason) -> None:
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
     assert read_rollout(deployment(failure)).blocked == Cause(reason, message)
     assert read_rollout(deployment(failure | {"status": "False"})).blocked is None

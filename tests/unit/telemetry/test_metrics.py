@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.exposition import generate_latest
 from virtual_time import in_virtual_time
 
+from berth.api.conditions import Reason
 from berth.core.errors import Terminal, Transient
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
@@ -69,7 +70,7 @@ async def test_the_state_of_the_queue_is_read_at_each_scrape(metrics: Metrics) -
 @in_virtual_time
 async def test_passes_are_counted_by_their_result(metrics: Metrics) -> None:
     queue: WorkQueue[str] = WorkQueue(metrics)
-    script: list[Result | Exception] = [Transient("down"), Terminal("Invalid", "x"), Done()]
+    script: list[Result | Exception] = [Transient("down"), Terminal(Reason.REJECTED, "x"), Done()]
 
     async def reconcile(_: str) -> Result:
         step = script.pop(0)
