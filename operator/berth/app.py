@@ -46,21 +46,27 @@ _LAG_SECONDS = 10.0
 def run(settings: Settings) -> int:
     """Run the operator until a signal ends it; the exit code is 1 where it cannot go on."""
     logs.configure(settings.log_level)
-    return uvloop.run(_run(settings))
+    code = 0
+    try:
+        uvloop.run(_run(settings))
+    except* (LeaseLost, ReconcileError) as errors:
+        logger.error("The operator cannot go on: %s", _causes(errors))  # noqa: TRY400
+        code = 1
+    except* Exception as errors:
+        logger.exception("The operator failed: %s", _causes(errors))  # noqa: TRY401 - for eyes that skip traces
+        code = 1
+    return code
 
 
-async def _run(settings: Settings) -> int:
+async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as closing:
-        operator = Operator(settings, closing)
-        try:
-            await operator.run()
-        except BaseExceptionGroup as errors:
-            expected, unexpected = errors.split((LeaseLost, ReconcileError))
-            if unexpected is not None:
-                raise unexpected from None
-            logger.error("The operator cannot go on: %s", expected and expected.exceptions)  # noqa: TRY400
-            return 1
-    return 0
+        await Operator(settings, closing).run()
+
+
+def _causes(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(map(_causes, error.exceptions))
+    return f"{type(error).__name__}: {error}"
 
 
 class Operator:
