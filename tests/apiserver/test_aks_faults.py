@@ -12,7 +12,7 @@ from aiohttp import web
 from api_requests import ApiServer
 from deployments import spec
 from faulty_proxy import FaultyProxy
-from operator_process import Kubelet, Process, User, kubeconfig_for, operator
+from operator_process import Kubelet, Process, User, kubeconfig_for, operator, running_kubelet
 
 from berth.kube.client import Api
 from berth.plan.resources import (
@@ -43,10 +43,8 @@ def user(client: Api, namespace: str, api: ApiServer) -> User:
 
 @pytest.fixture
 async def kubelet(client: Api, namespace: str) -> AsyncIterator[Kubelet]:
-    kubelet = Kubelet(client, namespace)
-    task = asyncio.create_task(kubelet.run())
-    yield kubelet
-    task.cancel()
+    async with running_kubelet(client, namespace) as kubelet:
+        yield kubelet
 
 
 class Executioner:

@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 from api_requests import ApiServer
 from deployments import MODEL, spec
-from operator_process import IMAGE, Kubelet, Process, User, condition, is_ready, is_stalled, operator
+from operator_process import (
+    IMAGE,
+    Kubelet,
+    Process,
+    User,
+    condition,
+    is_ready,
+    is_stalled,
+    operator,
+    running_kubelet,
+)
 
 from berth.kube.client import Api
 from berth.plan.resources import (
@@ -35,10 +45,8 @@ def user(client: Api, namespace: str, api: ApiServer) -> User:
 
 @pytest.fixture
 async def kubelet(client: Api, namespace: str) -> AsyncIterator[Kubelet]:
-    kubelet = Kubelet(client, namespace)
-    task = asyncio.create_task(kubelet.run())
-    yield kubelet
-    task.cancel()
+    async with running_kubelet(client, namespace) as kubelet:
+        yield kubelet
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from deployments import MODEL, spec
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
-from operator_process import Kubelet, Process, User, is_ready, operator
+from operator_process import Process, User, is_ready, operator, running_kubelet
 
 from berth.kube.client import Api
 from berth.kube.connection import USER_AGENT, Connection
@@ -127,9 +127,8 @@ async def until_leading(user: User, name: str) -> None:
 
 @pytest.fixture
 async def kubelet(client: Api) -> AsyncIterator[None]:
-    task = asyncio.create_task(Kubelet(client).run())
-    yield
-    task.cancel()
+    async with running_kubelet(client):
+        yield
 
 
 async def test_one_model_takes_few_calls_and_none_when_idle(

@@ -1,10 +1,9 @@
 """Requests to an API server over one kept connection."""
 
-import http.client
 import json
-import ssl
 from typing import Any
-from urllib.parse import urlsplit
+
+import urllib3
 
 from berth_sandbox.cluster.control_plane import ControlPlane
 
@@ -12,12 +11,11 @@ MODEL_DEPLOYMENTS = "/apis/berth.dev/v1alpha1/namespaces/default/modeldeployment
 
 
 class ApiServer:
-    """One connection to an API server."""
+    """One kept connection to an API server, renewed when the server closed it for idleness."""
 
     def __init__(self, control_plane: ControlPlane) -> None:
-        address = urlsplit(control_plane.url)
-        context = ssl.create_default_context(cafile=str(control_plane.authority))
-        self._connection = http.client.HTTPSConnection(address.netloc, context=context, timeout=30)
+        self._url = control_plane.url
+        self._pool = urllib3.PoolManager(ca_certs=str(control_plane.authority), timeout=60, retries=False)
         self._token = control_plane.token
 
     def send(
@@ -25,11 +23,10 @@ class ApiServer:
     ) -> tuple[int, Any]:
         """Send a request; give the status code and the answer."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
-        self._connection.request(method, path, json.dumps(body).encode() if body else None, headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        is_json = answer.headers.get_content_type() == "application/json"
-        return answer.status, json.loads(content) if is_json else content.decode()
+        content = json.dumps(body) if body else None
+        answer = self._pool.request(method, self._url + path, body=content, headers=headers)
+        is_json = answer.headers["Content-Type"] == "application/json"
+        return answer.status, answer.json() if is_json else answer.data.decode()
 
     def try_create(self, spec: dict[str, Any], name: str = "iris") -> tuple[int, Any]:
         """Create a ModelDeployment without keeping it, refusing unknown fields."""
@@ -37,7 +34,7 @@ class ApiServer:
         return self.send("POST", path, manifest(spec, name))
 
     def close(self) -> None:
-        self._connection.close()
+        self._pool.clear()
 
 
 def manifest(spec: dict[str, Any], name: str = "iris") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 
 from berth_sandbox.cluster.control_plane import ControlPlane
 
@@ -57,20 +57,24 @@ class FaultyProxy:
             request.method, self._url + request.raw_path, headers=headers, data=await request.read() or None
         ) as answer:
             response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
-            await response.prepare(request)
-            forward = asyncio.create_task(self._forward(answer, response))
+            forward = asyncio.create_task(self._forward(answer, request, response))
             if watching:
                 self._streams.add(forward)
                 forward.add_done_callback(self._streams.discard)
             try:
                 await forward
+            except ClientConnectionResetError:
+                return response  # A killed operator does not read its answer.
             except asyncio.CancelledError:
                 if request.transport is not None:
                     request.transport.abort()
             return response
 
     @staticmethod
-    async def _forward(answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    async def _forward(
+        answer: aiohttp.ClientResponse, request: web.Request, response: web.StreamResponse
+    ) -> None:
+        await response.prepare(request)
         async for chunk in answer.content.iter_any():
             await response.write(chunk)
         await response.write_eof()

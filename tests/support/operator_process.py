@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from deployments import spec
 
-from berth.core.errors import ReconcileError
+from berth.core.errors import Gone
 from berth.core.keys import Key
 from berth.kube.client import Api
 from berth.plan.resources import DEPLOYMENTS, EVENTS, MODEL_DEPLOYMENTS, Resource
@@ -115,7 +115,7 @@ class User:
 
     async def get(self, resource: Resource = MODEL_DEPLOYMENTS, name: str = "iris") -> Object | None:
         """Read an object, or None."""
-        with suppress(ReconcileError):
+        with suppress(Gone):
             return await self.client.get(resource, self.key(name))
         return None
 
@@ -191,8 +191,21 @@ class Kubelet:
         if all(present.get(name, 0) == value for name, value in status.items()):
             return
         path = Key(metadata["namespace"], f"{metadata['name']}/status")
-        with suppress(ReconcileError):
+        with suppress(Gone):
             await self._client.merge_patch(DEPLOYMENTS, path, {"status": status})
+
+
+@asynccontextmanager
+async def running_kubelet(client: Api, namespace: str = "") -> AsyncIterator[Kubelet]:
+    """Run a kubelet; what it failed of is raised at the end."""
+    kubelet = Kubelet(client, namespace)
+    task = asyncio.create_task(kubelet.run())
+    try:
+        yield kubelet
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def condition(deployment: Object, kind: str) -> Object:

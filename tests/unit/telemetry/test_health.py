@@ -16,7 +16,7 @@ from berth.telemetry.health import Check, Health, Heartbeat
 async def served(health: Health) -> AsyncIterator[Any]:
     """Serve, and yield a function that asks for a path."""
     runner = await health.start(0)
-    port = runner.addresses[0][1]
+    port = next(address[1] for address in runner.addresses if address[0] == "0.0.0.0")
 
     async def get(path: str) -> tuple[int, Any]:
         async with (
@@ -26,8 +26,10 @@ async def served(health: Health) -> AsyncIterator[Any]:
             is_json = answer.content_type == "application/json"
             return answer.status, await (answer.json() if is_json else answer.text())
 
-    yield get
-    await runner.cleanup()
+    try:
+        yield get
+    finally:
+        await runner.cleanup()
 
 
 async def test_healthy_while_every_check_is_below_its_limit() -> None:
