@@ -93,9 +93,26 @@ async def test_the_metrics_of_the_operator_are_told() -> None:
     assert told_metrics("install.md") == collected(metrics.registry)
 
 
+def test_the_rights_of_the_operator_are_told() -> None:
+    helpers = (ROOT / "charts" / "berth" / "templates" / "_helpers.tpl").read_text()
+    rules = yaml.safe_load(re.findall(r'define "berth.rules" -}}\n(.*?){{- end }}', helpers, re.DOTALL)[0])
+    granted = {(resource, ", ".join(rule["verbs"])) for rule in rules for resource in rule["resources"]}
+    table = (
+        (ROOT / "docs" / "install.md").read_text().partition("| Resource | Verbs |")[2].partition("\n\n")[0]
+    )
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    told = {
+        (resource, verbs.strip())
+        for resources, verbs in rows
+        for resource in re.findall(r"`([a-z/]+)`", re.sub(r"\(.*?\)", "", resources))
+    }
+    assert told == granted
+
+
 def told_metrics(document: str, prefix: str = "") -> set[str]:
     text = (ROOT / "docs" / document).read_text()
-    return set(re.findall(rf"^\| `({prefix}[a-z_]+)", text, re.MULTILINE))
+    table = text.partition("| Name | What |")[2].partition("\n\n")[0]
+    return set(re.findall(rf"^\| `({prefix}[a-z_]+)", table, re.MULTILINE))
 
 
 def collected(registry: CollectorRegistry, prefix: str = "") -> set[str]:
