@@ -23,6 +23,7 @@ from berth.api.serving import (
 from berth.api.source import Code, ModelSource
 
 _KEY_BY_DEFAULT = frozenset({Target.AKS})
+_AKS_BY_DEFAULT = AksTarget()
 
 
 class ModelDeploymentSpec(ApiModel):
@@ -129,4 +130,4 @@ class ModelDeploymentSpec(ApiModel):
     @property
     def aks_settings(self) -> AksTarget:
         """The settings of the target `AKS` in effect."""
-        return self.aks or AksTarget()
+        return self.aks or _AKS_BY_DEFAULT

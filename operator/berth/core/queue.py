@@ -141,6 +141,8 @@ class WorkQueue(Generic[K]):
 
     def _take(self) -> K:
         key, waiting = self._pop()
+        # This pass says itself when the next one is due.
+        self._due.pop(key, None)
         now = self._loop.time()
         self._processing[key] = now
         self._idle.clear()

@@ -174,7 +174,9 @@ def is_public(subject: Subject) -> bool:
 
 def kept_image(subject: Subject, image: ScoringImage, *, observed: Mapping[str, Any] | None) -> ScoringImage:
     """Return the image that an unchanged serving spec was rolled out with, else `image`."""
-    annotations = observed["metadata"]["annotations"] if observed else {}
+    if observed is None:
+        return image
+    annotations = observed["metadata"]["annotations"]
     known = ScoringImage(annotations.get(SCORING_IMAGE, image.name), image.pull_policy)
     return known if annotations.get(SERVING) == serving_hash(subject, known) else image
 

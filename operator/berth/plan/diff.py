@@ -46,20 +46,21 @@ _SUFFIXES = {
 
 def covers(observed: Any, desired: Any, field: str = "") -> bool:  # noqa: ANN401 - any JSON value
     """Tell whether `observed` holds every value of `desired`, JSON values that are named `field`."""
-    if observed is None and not desired:  # the API server leaves out zeros, too
+    if observed == desired:  # the short way for whole parts to which the API server added nothing
         return True
+    if observed is None:  # the API server leaves out zeros, too
+        return not desired
     if field in ATOMIC:
-        return bool(observed == desired)
-    if isinstance(desired, Mapping):
-        return isinstance(observed, Mapping) and all(
+        return False
+    if isinstance(desired, dict):
+        return isinstance(observed, dict) and all(
             covers(observed.get(name), value, field if field in QUANTITY_MAPS else name)
             for name, value in desired.items()
         )
     if isinstance(desired, list):
         return isinstance(observed, list) and _covers_list(observed, desired, field)
-    if field in QUANTITY_MAPS or field in QUANTITIES:
-        return quantity(observed) == quantity(desired)
-    return bool(observed == desired)
+    is_quantity = field in QUANTITY_MAPS or field in QUANTITIES
+    return is_quantity and quantity(observed) == quantity(desired)
 
 
 def quantity(value: object) -> Decimal | None:
@@ -75,7 +76,7 @@ def quantity(value: object) -> Decimal | None:
 
 def _covers_list(observed: Sequence[Any], desired: Sequence[Any], field: str) -> bool:
     keys = MERGE_KEYS.get(field)
-    if keys is None or not all(isinstance(item, Mapping) for item in desired):
+    if keys is None or not all(isinstance(item, dict) for item in desired):
         return len(observed) == len(desired) and all(
             covers(seen, wanted) for seen, wanted in zip(observed, desired, strict=True)
         )

@@ -175,6 +175,16 @@ async def test_a_delay_that_ends_during_the_work_makes_another_pass() -> None:
 
 
 @in_virtual_time
+async def test_a_pass_makes_earlier_delays_moot() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add_after("a", 5)
+    queue.add("a")
+    queue.done(await queue.get())
+    await asyncio.sleep(10)
+    assert queue.depth == 0
+
+
+@in_virtual_time
 async def test_a_closed_queue_hands_out_nothing_more() -> None:
     queue: WorkQueue[str] = WorkQueue()
     waiting = asyncio.create_task(queue.get())

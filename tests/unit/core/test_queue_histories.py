@@ -52,6 +52,7 @@ class QueueHistory(RuleBasedStateMachine):
         assert key not in self.working, "a key is never worked on twice at once"
         most_urgent = min(self.waiting.values())
         assert self.waiting.pop(key) == most_urgent
+        self.due.pop(key, None)
         self.working.add(key)
 
     @precondition(lambda self: self.working)
