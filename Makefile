@@ -40,13 +40,16 @@ clean: demo-down
 	rm -rf .venv $(CACHE)
 
 sync: $(UV)
-	@$(UV) sync --frozen --quiet
+	@[ -w . ] || { echo 'This folder is not yours to write: run make as its owner, or with sudo.'; exit 1; }
+	@.ci/step 'installing the Python packages' $(UV) sync --frozen --quiet || \
+	    { echo 'The Python packages could not be installed: check the network and try again.'; exit 1; }
 
 $(UV):
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo 'Python 3.11 or newer is needed: install it as python3.'; exit 1; }
-	@python3 -c 'import ensurepip' 2>/dev/null || .ci/install-venv
-	@echo '  installing uv $(UV_PIN) from PyPI ...'
+	@python3 -c 'import ensurepip' 2>/dev/null || \
+	    .ci/step 'installing the Debian package python3-venv' .ci/install-venv
 	@python3 -m venv $(UV_HOME)
-	@$(UV_HOME)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_PIN) || \
-	    { echo 'PyPI could not be reached: check the network and try again.'; exit 1; }
+	@.ci/step 'installing uv $(UV_PIN) from PyPI' \
+	    $(UV_HOME)/bin/pip install -qq --disable-pip-version-check uv==$(UV_PIN) || \
+	    { echo 'uv could not be installed from PyPI: check the network and try again.'; exit 1; }

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from berth_sandbox import folders
+from berth_sandbox.errors import explained
 from berth_sandbox.once import made
 from berth_sandbox.progress import step
 from berth_sandbox.runner import Runner
@@ -77,7 +78,11 @@ def archive(image: Image) -> Path:
     base = base_image()
 
     def build(output: Path) -> None:
-        with step(f"building the image {image.reference}"):
+        sentence = (
+            f"{image.dockerfile} could not be built: check the network, from which the Python packages come, "
+            "then run this again."
+        )
+        with explained(sentence), step(f"building the image {image.reference}"):
             dockerfile = folders.REPOSITORY / image.dockerfile
             _build(image.reference, folders.REPOSITORY, dockerfile, "--build-arg", f"BASE_IMAGE={base}")
             _export(image.reference, output)
@@ -109,7 +114,11 @@ def base_image() -> str:
     name = f"localhost/berth-base:{key}"
 
     def build(output: Path) -> None:
-        with step(f"making a base image of Debian {SUITE} with Python"):
+        sentence = (
+            f"The packages of Debian {SUITE} could not be fetched: check the network and "
+            "/etc/apt/sources.list, then run this again."
+        )
+        with explained(sentence), step(f"making a base image of Debian {SUITE} with Python"):
             Runner().run(
                 "mmdebstrap", "--variant=minbase", "--format=tar", f"--include={PACKAGES}", SUITE, output
             )

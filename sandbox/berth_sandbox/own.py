@@ -7,7 +7,7 @@ from pathlib import Path
 from berth_sandbox import folders, images, packages
 from berth_sandbox.access import Access
 from berth_sandbox.cluster import binaries, cluster, machine
-from berth_sandbox.cluster.boot import boot, running_cluster
+from berth_sandbox.cluster.boot import boot, node_is_ready, running_cluster
 from berth_sandbox.cluster.cluster import Cluster
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.images import Image
@@ -68,6 +68,11 @@ def _complete(name: str) -> Cluster | None:
     if found and not found.is_complete():
         found.down()
         return None
+    if found and not node_is_ready(found):
+        raise SandboxError(
+            f"The cluster {name} runs but its node is not ready: remove it with "
+            f"`make demo-down` or `berth-sandbox down --name {name}`, then run this again."
+        )
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from berth_sandbox.errors import SandboxError
+from berth_sandbox.errors import SandboxError, explained
 from berth_sandbox.progress import step
 from berth_sandbox.runner import Runner
 
@@ -44,15 +44,13 @@ def missing_packages() -> list[str]:
 
 
 def _install(packages: list[str], runner: Runner) -> None:
-    try:
-        with _no_service_starts():
-            runner.run("apt-get", "update")
-            runner.run("apt-get", "install", "--yes", "--no-install-recommends", *packages)
-    except SandboxError as error:
-        raise SandboxError(
-            f"{error}\napt-get could not install {' '.join(packages)}: check the network and "
-            "/etc/apt/sources.list, then run this again."
-        ) from None
+    sentence = (
+        f"apt-get could not install {' '.join(packages)}: check the network and "
+        "/etc/apt/sources.list, then run this again."
+    )
+    with explained(sentence), _no_service_starts():
+        runner.run("apt-get", "update")
+        runner.run("apt-get", "install", "--yes", "--no-install-recommends", *packages)
 
 
 @contextmanager

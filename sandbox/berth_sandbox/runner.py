@@ -12,8 +12,8 @@ QUOTED_LINES = 12
 
 
 def last_lines(text: str, count: int = QUOTED_LINES) -> str:
-    """Return the end of a log, indented to be quoted below a sentence."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    """Return the end of a log without repetitions, indented to be quoted below a sentence."""
+    lines = list(dict.fromkeys(line for line in text.splitlines() if line.strip()))
     return "\n".join(f"    {line[:300]}" for line in lines[-count:])
 
 
@@ -41,7 +41,8 @@ class Runner:
             raise SandboxError(f"The program {words[0]} is not installed.") from None
         if done.returncode:
             quoted = last_lines(done.stderr or done.stdout)
-            raise SandboxError(f"`{' '.join(words[:6])}` failed with code {done.returncode}:\n{quoted}")
+            said = " ".join(map(str, command[:6]))
+            raise SandboxError(f"`{said}` failed with code {done.returncode}:\n{quoted}")
         return done.stdout
 
     def succeeds(self, *command: str | Path) -> bool:
@@ -65,7 +66,8 @@ class Daemon:
         """Raise with the last lines of the log if the program has ended."""
         if self.process.poll() is not None:
             raise SandboxError(
-                f"{self.name} ended with code {self.process.returncode}; the end of its log:\n"
+                f"{self.name} ended with code {self.process.returncode}: run this again, "
+                f"unless the end of its log names another cause:\n"
                 f"{self.last_words}"
             )
 

@@ -68,23 +68,42 @@ def test_a_cluster_is_ready_in_time_and_leaves_no_trace(pause: Path, name: str) 
 
 def test_up_and_down_leave_no_trace(name: str) -> None:
     before = traces(name)
-    command = (sys.executable, "-m", "berth_sandbox.cli")
-    Runner().run(*command, "up", f"--name={name}")
-    assert "running" in Runner().run(*command, "status", f"--name={name}")
+    cli("up", name)
+    assert "running" in cli("status", name)
     assert clusters.find(name)
-    Runner().run(*command, "down", f"--name={name}")
+    cli("down", name)
     assert traces(name) == before
 
 
 def test_a_cluster_whose_start_was_cut_off_is_started_anew(name: str) -> None:
     folder = folders.cache() / "clusters" / name
     cut_off = clusters.create(name, machine.start)
-    command = (sys.executable, "-m", "berth_sandbox.cli")
-    Runner().run(*command, "up", f"--name={name}")
-    Runner().run(*command, "down", f"--name={name}")
+    cli("up", name)
+    cli("down", name)
     assert not cut_off.machine.is_alive()
     cut_off.machine.stop()
     assert not folder.exists()
+
+
+def test_a_cluster_that_does_not_answer_is_told_with_the_remedy(name: str) -> None:
+    cli("up", name)
+    running = clusters.find(name)
+    assert running
+    running.machine.runner.run("pkill", "-KILL", "-x", "kube-apiserver")
+    with pytest.raises(SandboxError, match=f"not ready: remove it with .* down --name {name}"):
+        cli("up", name)
+    cli("down", name)
+    assert not running.machine.is_alive()
+
+
+def test_down_removes_what_a_killed_machine_left(name: str) -> None:
+    before = traces(name)
+    killed = clusters.create(name, machine.start)
+    killed.machine.stop()
+    assert killed.folder.exists()
+    cli("down", name)
+    assert not killed.folder.exists()
+    assert traces(name) == before
 
 
 def test_a_forgotten_interface_is_told_with_the_remedy(pause: Path, name: str) -> None:
@@ -136,6 +155,10 @@ def test_a_pod_resolves_names_and_reaches_the_api_server(pause: Path, name: str)
         running.load_image(images.archive(images.SCORING))
         program = "import socket; print(socket.gethostbyname('kubernetes.default.svc'))"
         assert run_in_pod(running, program) == str(running.network.api_service)
+
+
+def cli(verb: str, name: str) -> str:
+    return Runner().run(sys.executable, "-m", "berth_sandbox.cli", verb, f"--name={name}")
 
 
 def run_in_pod(running: Cluster, program: str) -> str:

