@@ -152,6 +152,12 @@ RULES: list[Example] = [
         {"fpga.nodeSelector": {"b/c": "gpu"}},
     ),
     (
+        "a value of nodeSelector must be empty, or begin and end with a letter or digit",
+        "AKS",
+        {"aks.nodeSelector": {"pool": "large GPU"}},
+        {"aks.nodeSelector": {"pool": "large-GPU"}},
+    ),
+    (
         "a key of annotations must be [PREFIX/]NAME",
         "AKS",
         {"aks.expose.annotations": {"-idle-timeout": "4"}},

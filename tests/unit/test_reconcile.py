@@ -127,6 +127,7 @@ async def test_an_object_of_somebody_else_is_refused_and_left_alone(resource: An
     with pytest.raises(Terminal) as refused:
         await world.once()
     await world.fail(refused.value)
+    assert refused.value.retry_after == 60
     assert world.condition("Stalled")["reason"] == "Conflict"
     assert f"{resource.kind} iris exists and belongs to nobody" in world.condition("Ready")["message"]
     assert world.cluster.objects[resource, KEY].found == before
@@ -181,6 +182,7 @@ async def test_a_target_without_an_adapter_says_so(target: str) -> None:
     with pytest.raises(Terminal) as refused:
         await world.once()
     await world.fail(refused.value)
+    assert refused.value.retry_after is None
     assert world.condition("Stalled")["reason"] == "TargetNotAvailable"
     assert world.condition("Reconciling") == {}
     assert world.cluster.writes == []

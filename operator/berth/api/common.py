@@ -163,6 +163,15 @@ def keys_like_labels(field: str) -> Rule:
     return Rule(f"self.all(key, key.matches('^{_LABEL_KEY}$'))", f"a key of {field} must be {_KEY_REMEDY}")
 
 
-NodeSelector = Annotated[dict[str, LabelValue], Field(max_length=32), keys_like_labels("nodeSelector")]
+NodeSelector = Annotated[
+    dict[str, Annotated[str, StringConstraints(max_length=63)]],
+    Field(max_length=32),
+    keys_like_labels("nodeSelector"),
+    Rule(
+        f"self.all(key, self[key].matches('^({_LABEL_NAME})?$'))",
+        "a value of nodeSelector must be empty, or begin and end with a letter or digit and hold only"
+        " A-Z, a-z, 0-9, '-', '_', '.'",
+    ),
+]
 Tolerations = Annotated[tuple[Toleration, ...], Field(max_length=32)]
 PullSecrets = Annotated[tuple[ObjectRef, ...], Field(max_length=16), ListMap("name")]
