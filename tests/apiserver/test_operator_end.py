@@ -38,6 +38,14 @@ async def end(process: Process) -> int:
     return await asyncio.wait_for(process.child.wait(), END_SECONDS)
 
 
+async def until_logged(process: Process, beginning: str) -> None:
+    for _ in range(END_SECONDS * 20):
+        if any(line["message"].startswith(beginning) for line in lines(process)):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"no line begins with {beginning!r}")
+
+
 async def leads(user: User) -> None:
     await user.until(lambda lease: lease["spec"]["holderIdentity"] == "berth-0", LEASES, "berth-leader")
 
@@ -61,7 +69,7 @@ async def test_a_replica_that_waits_ends_at_a_signal(
     async with operator(control_plane.kubeconfig, user.namespace, tmp_path / "berth-0.log"):
         await leads(user)
         async with operator(control_plane.kubeconfig, user.namespace, tmp_path / "berth-1.log") as waiting:
-            await asyncio.sleep(2)
+            await until_logged(waiting, "Waiting as berth-1")
             assert await waiting.stop() == 0
             assert complaints(waiting) == []
 

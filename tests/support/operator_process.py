@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +177,11 @@ class Kubelet:
             await self._tell(deployment)
         since = listing.resource_version
         while True:
-            async for kind, deployment in self._client.watch(DEPLOYMENTS, self._namespace, since=since):
-                since = deployment["metadata"]["resourceVersion"]
-                if kind in ("ADDED", "MODIFIED"):
-                    await self._tell(deployment)
+            async with aclosing(self._client.watch(DEPLOYMENTS, self._namespace, since=since)) as events:
+                async for kind, deployment in events:
+                    since = deployment["metadata"]["resourceVersion"]
+                    if kind in ("ADDED", "MODIFIED"):
+                        await self._tell(deployment)
 
     async def _tell(self, deployment: Object) -> None:
         metadata, replicas = deployment["metadata"], deployment["spec"]["replicas"]
@@ -206,6 +207,8 @@ async def running_kubelet(client: Api, namespace: str = "") -> AsyncIterator[Kub
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        # aiohttp closes the TLS connection of a watch that was cut off, but does not wait for its end.
+        await asyncio.sleep(0.25)
 
 
 def condition(deployment: Object, kind: str) -> Object:

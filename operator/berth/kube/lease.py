@@ -61,11 +61,13 @@ class Elector:
 
     async def acquire(self) -> None:
         """Wait until the lease is ours."""
-        while True:
-            if await self._attempt():
-                logger.info("Leading as %s", self._identity)
-                return
+        leading = await self._attempt()
+        if not leading:
+            logger.info("Waiting as %s for the lease %s", self._identity, self._key)
+        while not leading:
             await asyncio.sleep(self._retry)
+            leading = await self._attempt()
+        logger.info("Leading as %s", self._identity)
 
     async def hold(self) -> None:
         """Renew the lease for ever; raises LeaseLost."""
