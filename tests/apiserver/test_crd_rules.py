@@ -170,6 +170,18 @@ RULES: list[Example] = [
         {"aks.expose.annotations": {"a" * 63: ""}},
     ),
     (
+        "limits.ephemeral-storage must not be less than requests.ephemeral-storage",
+        "AKS",
+        {"resources.limits": {"ephemeral-storage": "1G"}, "resources.requests.ephemeral-storage": "2G"},
+        {"resources.requests.ephemeral-storage": None},
+    ),
+    (
+        "must be whole numbers",
+        "AKS",
+        {"resources.limits": {"nvidia.com/gpu": "500m"}},
+        {"resources.limits": {"nvidia.com/gpu": "2", "cpu": "500m"}},
+    ),
+    (
         "limits takes cpu, memory",
         "AKS",
         {"resources.limits": {"gpu": 1}},

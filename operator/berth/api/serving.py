@@ -26,9 +26,11 @@ class ResourceRequests(ApiModel):
 
 
 def _at_least_the_request(name: str) -> Rule:
-    limit, request = (f"quantity(string(self.{of}))" for of in (f"limits['{name}']", f"requests.{name}"))
+    wanted = f"self.requests.{name.replace('-', '__dash__')}"
+    limit, request = (f"quantity(string({of}))" for of in (f"self.limits['{name}']", wanted))
     return Rule(
-        f"!has(self.limits) || !('{name}' in self.limits) || {limit}.compareTo({request}) >= 0",
+        f"!has(self.limits) || !('{name}' in self.limits) || !has({wanted})"
+        f" || {limit}.compareTo({request}) >= 0",
         f"limits.{name} must not be less than requests.{name}",
     )
 
@@ -47,6 +49,10 @@ class Resources(ApiModel):
                 "limits takes cpu, memory, ephemeral-storage, hugepages-SIZE and extended resources"
                 " such as nvidia.com/gpu",
             ),
+            Rule(
+                "self.all(name, !name.contains('/') || quantity(string(self[name])).isInteger())",
+                "limits of extended resources such as nvidia.com/gpu must be whole numbers",
+            ),
         ]
         | None
     ) = None
@@ -55,6 +61,7 @@ class Resources(ApiModel):
     rules = (
         _at_least_the_request("cpu"),
         _at_least_the_request("memory"),
+        _at_least_the_request("ephemeral-storage"),
     )
 
 
