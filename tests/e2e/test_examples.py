@@ -67,7 +67,8 @@ def examples(berth: Access) -> Iterator[Access]:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_an_example_answers_with_a_class(examples: Access, example: Example) -> None:
-    *_, answer = demo.row(examples, example, 0)
+    *_, endpoint, _, answer = demo.row(examples, example, 0)
+    assert endpoint == f"http://{example.name}.{NAMESPACE}.svc{example.path}"
     assert any(name in answer for name in CLASSES)
 
 
