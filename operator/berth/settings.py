@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """ModelDeployments that are reconciled at the same time."""
     connections: Annotated[int, Field(ge=10, le=1000)] = 20
-    """Connections to the API server; the watches take one each."""
+    """Connections to the API server, besides one for each watch."""
     resync_seconds: Annotated[float, Field(ge=10)] = 600.0
     """Time in which every object is looked at once, even if nothing changes."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
