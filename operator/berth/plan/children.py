@@ -136,8 +136,12 @@ def autoscaler(subject: Subject) -> Desired:
 
 
 def disruption_budget(subject: Subject) -> Desired:
-    """Build the budget that lets a node be drained one replica at a time."""
-    spec = {"maxUnavailable": 1, "selector": {"matchLabels": selector_labels(subject)}}
+    """Build the budget that lets a node be drained one replica at a time, and of broken ones at once."""
+    spec = {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": selector_labels(subject)},
+    }
     return _desired(subject, DISRUPTION_BUDGETS, {"spec": spec}, {})
 
 
