@@ -52,3 +52,7 @@ def post(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     except urllib.error.HTTPError as error:
         with error:
             raise SandboxError(f"{url} answered {error.code}: {error.read().decode()[:500]}") from None
+    except OSError as error:
+        raise SandboxError(
+            f"{url} could not be asked: {error}. Run this again; it goes on from here."
+        ) from None
