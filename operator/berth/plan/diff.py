@@ -48,8 +48,8 @@ def covers(observed: Any, desired: Any, field: str = "") -> bool:  # noqa: ANN40
     """Tell whether `observed` holds every value of `desired`, JSON values that are named `field`."""
     if observed == desired:  # the short way for whole parts to which the API server added nothing
         return True
-    if observed is None:  # the API server leaves out zeros, too
-        return not desired
+    if observed is None:  # the API server leaves out zeros, too; an absent false may mean true
+        return not desired and desired is not False
     if field in ATOMIC:
         return False
     if isinstance(desired, dict):

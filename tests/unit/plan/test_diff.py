@@ -46,7 +46,8 @@ def test_any_field_that_someone_removed_is_seen_unless_it_was_empty(
     desired: Desired, data: st.DataObject
 ) -> None:
     found = dict(leaves(desired.fields))
-    path = data.draw(st.sampled_from(sorted(path for path, value in found.items() if value)))
+    told = sorted(path for path, value in found.items() if value or value is False)
+    path = data.draw(st.sampled_from(told))
     del found[path]
     assert not covers(assemble(found), desired.fields)
 
@@ -118,9 +119,14 @@ def test_one_more_label_in_a_selector_is_a_change() -> None:
     assert not covers(edited, service.fields)
 
 
-@pytest.mark.parametrize("empty", [None, 0, False, "", [], {}])
+@pytest.mark.parametrize("empty", [None, 0, "", [], {}])
 def test_the_server_may_leave_out_what_is_empty(empty: Any) -> None:
     assert covers({}, {"field": empty})
+
+
+@pytest.mark.parametrize("name", ["automountServiceAccountToken", "allowPrivilegeEscalation"])
+def test_a_false_that_someone_removed_is_seen(name: str) -> None:
+    assert not covers({}, {name: False})
 
 
 @pytest.mark.parametrize(
