@@ -139,14 +139,15 @@ async def test_an_event_that_the_server_forgot_is_posted_anew(
     assert anew["metadata"]["uid"] != event["metadata"]["uid"]
 
 
+@pytest.mark.parametrize(("note", "length"), [("x" * 5000, 1024), ("…" * 1024, 1023)])
 async def test_long_names_and_notes_are_cut_to_what_the_server_takes(
-    client: Api, namespace: str, posted: Any
+    client: Api, namespace: str, posted: Any, note: str, length: int
 ) -> None:
     recorder = EventRecorder(client, "berth-0")
     async with running(recorder):
-        recorder.record(subject(namespace, name="n" * 63), Event("Long", "x" * 5000))
+        recorder.record(subject(namespace, name="n" * 63), Event("Long", note))
         [event] = await posted(1)
-    assert len(event["note"]) == 1024
+    assert len(event["note"].encode()) == length
 
 
 class Refusing:

@@ -105,7 +105,7 @@ MAY = [
     "create deployments.apps -n team-a",
     "patch secrets -n team-b",
     "create events.events.k8s.io -n team-a",
-    "patch leases.coordination.k8s.io/berth-leader -n berth-system",
+    "update leases.coordination.k8s.io/berth-leader -n berth-system",
 ]
 MAY_WHERE_ALL_IS_SERVED = [
     "create deployments.apps -n kube-system",
@@ -116,7 +116,7 @@ MAY_NOT = [
     "patch modeldeployments.berth.dev -n team-a",
     "get configmaps -n team-a",
     "create pods -n team-a",
-    "patch leases.coordination.k8s.io/other -n berth-system",
+    "update leases.coordination.k8s.io/other -n berth-system",
     "create leases.coordination.k8s.io -n team-a",
     "create clusterroles.rbac.authorization.k8s.io",
 ]

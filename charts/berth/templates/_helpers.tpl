@@ -59,10 +59,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "berth.rules" -}}
 - apiGroups: [berth.dev]
   resources: [modeldeployments]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [berth.dev]
   resources: [modeldeployments/status]
-  verbs: [get, patch]
+  verbs: [patch]
 # Owner references with blockOwnerDeletion need it where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [berth.dev]
   resources: [modeldeployments/finalizers]

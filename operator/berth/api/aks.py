@@ -51,6 +51,6 @@ class AksTarget(ApiModel):
     image_pull_secrets: PullSecrets | None = None
     """Secrets with the registries' credentials."""
     service_account_name: ObjectName | None = None
-    """Service account of the pods, for workload identity. Its token is not mounted unless it asks for it."""
+    """Service account of the pods, for workload identity; its token for the API server is never mounted."""
     progress_deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     """Seconds that a rollout may take before the deployment counts as stalled."""

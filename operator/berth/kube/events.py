@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 CONTROLLER = "berth.dev/operator"
 
 _LONGEST_NOTE = 1024
+"""Bytes, as the API server counts."""
 _REMEMBERED = 4096
 
 
@@ -107,7 +108,7 @@ class EventRecorder:
             "reportingInstance": self._instance,
             "action": "Reconcile",
             "reason": event.reason,
-            "note": event.note[:_LONGEST_NOTE],
+            "note": event.note.encode()[:_LONGEST_NOTE].decode(errors="ignore"),
             "type": "Warning" if event.is_warning else "Normal",
             "regarding": {
                 "apiVersion": MODEL_DEPLOYMENTS.api_version,
