@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import uvloop
 
 from berth.api.common import Target
@@ -83,8 +82,8 @@ class Operator:
             load_configuration(), connections=settings.connections + watches + _SPARE_CONNECTIONS
         )
         closing.push_async_callback(connection.close)
-        session = aiohttp.ClientSession()
-        closing.push_async_callback(session.close)
+        endpoints = Endpoints()
+        closing.push_async_callback(endpoints.close)
         api = Api(connection, self._metrics)
         self._queue: WorkQueue[Key] = WorkQueue(self._metrics)
         self._feed = Feed(self._queue)
@@ -98,9 +97,7 @@ class Operator:
             for namespace in namespaces
         ]
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
-        self._reconciler = self._make_reconciler(
-            api, GoldenRequests(api, Endpoints(session).post, self._queue.add)
-        )
+        self._reconciler = self._make_reconciler(api, GoldenRequests(api, endpoints.post, self._queue.add))
         self._workers = Workers(
             self._queue,
             self._reconcile,

@@ -13,14 +13,36 @@ _LONGEST_ANSWER = 1_000_000
 class Endpoints:
     """Posts to scoring endpoints on a session of its own, which knows no credentials of the API server."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def __init__(self) -> None:
+        # A connection that is kept open leads to a Pod that its Service may have left.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True), cookie_jar=aiohttp.DummyCookieJar()
+        )
 
     async def post(self, url: str, body: str, headers: Mapping[str, str]) -> Answer:
-        """Send one request; raises Transient where the endpoint cannot be reached."""
+        """Send one request; raises Transient where the endpoint cannot be reached.
+
+        Follows no redirect: a model must not choose what the operator asks next.
+        """
         try:
-            async with self._session.post(url, data=body.encode(), headers=headers) as response:
-                content = await response.content.read(_LONGEST_ANSWER)
+            async with self._session.post(
+                url, data=body.encode(), headers=headers, allow_redirects=False
+            ) as response:
+                content = await _read(response.content)
                 return Answer(response.status, content.decode(errors="replace"))
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, ValueError) as error:
             raise Transient(f"{url} cannot be reached: {error}") from error
+
+    async def close(self) -> None:
+        """End the session."""
+        await self._session.close()
+
+
+async def _read(stream: aiohttp.StreamReader) -> bytes:
+    """Read to the end, or to a length beyond whatever can be expected."""
+    content = bytearray()
+    async for chunk in stream.iter_any():
+        content += chunk
+        if len(content) > _LONGEST_ANSWER:
+            break
+    return bytes(content[:_LONGEST_ANSWER])

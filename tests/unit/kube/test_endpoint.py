@@ -1,0 +1,95 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from berth.core.errors import Transient
+from berth.kube.endpoint import Endpoints
+from berth.targets.golden import Answer
+
+
+class Model:
+    """A scoring server that answers as it is told, and remembers who asked."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.callers: set[object] = set()
+        self.chunks = [b"[0]"]
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.paths.append(request.path)
+        self.callers.add(request.transport and request.transport.get_extra_info("peername"))
+        if request.path == "/moved":
+            raise web.HTTPTemporaryRedirect("/elsewhere")
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for chunk in self.chunks:
+            await response.write(chunk)
+            await asyncio.sleep(0.01)
+        return response
+
+
+@asynccontextmanager
+async def asked(model: Model) -> AsyncIterator[Endpoints]:
+    application = web.Application()
+    application.router.add_post("/{path}", model.handle)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    model.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    endpoints = Endpoints()
+    try:
+        yield endpoints
+    finally:
+        await endpoints.close()
+        await runner.cleanup()
+
+
+async def test_an_answer_in_pieces_is_read_to_its_end() -> None:
+    model = Model()
+    model.chunks = [b"[0, ", b"1, ", b"2]"]
+    async with asked(model) as endpoints:
+        assert await endpoints.post(f"{model.url}/score", "{}", {}) == Answer(200, "[0, 1, 2]")
+
+
+async def test_an_endless_answer_is_cut() -> None:
+    model = Model()
+    model.chunks = [b"x" * 400_000] * 4
+    async with asked(model) as endpoints:
+        answer = await endpoints.post(f"{model.url}/score", "{}", {})
+    assert len(answer.body) == 1_000_000
+
+
+async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    model = Model()
+    async with asked(model) as endpoints:
+        assert (await endpoints.post(f"{model.url}/moved", "{}", {})).code == 307
+    assert model.paths == ["/moved"]
+
+
+async def test_each_request_opens_a_connection_of_its_own() -> None:
+    model = Model()
+    async with asked(model) as endpoints:
+        for _ in range(3):
+            await endpoints.post(f"{model.url}/score", "{}", {})
+    assert len(model.callers) == 3
+
+
+async def test_an_endpoint_that_is_not_there_may_come() -> None:
+    model = Model()
+    async with asked(model) as endpoints:
+        pass
+    endpoints = Endpoints()
+    with pytest.raises(Transient, match="cannot be reached"):
+        await endpoints.post(f"{model.url}/score", "{}", {})
+    await endpoints.close()
+
+
+async def test_a_key_that_no_header_can_hold_is_told() -> None:
+    model = Model()
+    async with asked(model) as endpoints:
+        with pytest.raises(Transient, match="header"):
+            await endpoints.post(f"{model.url}/score", "{}", {"Authorization": "Bearer a\nb"})
