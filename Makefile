@@ -36,8 +36,10 @@ check unit contract apiserver chart e2e perf: sync
 crds: sync
 	@$(RUN) python -m berth.schema crds charts/berth/files/crds --reference docs/reference
 
+# The clusters of other checkouts live on: without their folders they could not be taken down.
 clean: demo-down
-	rm -rf .venv $(CACHE)
+	rm -rf .venv
+	find $(CACHE) -mindepth 1 -maxdepth 1 ! -name 'clusters*' -exec rm -rf {} +
 
 sync: $(UV)
 	@[ -w . ] || { echo 'This folder is not yours to write: run make as its owner, or with sudo.'; exit 1; }

@@ -22,25 +22,41 @@ PACKAGE_OF = {
     "slirp4netns": "slirp4netns",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
 }
+LOAD_GENERATOR = "wrk"
 START_POLICY = Path("/usr/sbin/policy-rc.d")
 OTHERWISE = "or install Docker and kind and start the Docker daemon"
 
 
 def ensure(runner: Runner | None = None) -> None:
-    """Install the packages that are missing, or say why that is impossible."""
+    """Install the packages of the cluster that are missing, or say why that is impossible."""
     if os.geteuid() != 0:
         raise SandboxError(f"The cluster without Docker needs root: run this with sudo, {OTHERWISE}.")
     if missing := missing_packages():
         if not shutil.which("apt-get"):
             names = " ".join(missing)
             raise SandboxError(f"Missing here: {names}. Without apt-get, install them yourself, {OTHERWISE}.")
-        with step(f"installing Debian packages: {' '.join(missing)}"):
-            _install(missing, runner or Runner(environment={"DEBIAN_FRONTEND": "noninteractive"}))
+        _install_all(missing, runner)
+
+
+def ensure_load_generator(runner: Runner | None = None) -> None:
+    """Install the program that measures requests per second, or say how to."""
+    if shutil.which(LOAD_GENERATOR):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SandboxError(
+            f"Missing here: {LOAD_GENERATOR}. Install it, on Debian by `sudo apt-get install {LOAD_GENERATOR}`."
+        )
+    _install_all([LOAD_GENERATOR], runner)
 
 
 def missing_packages() -> list[str]:
     """List the packages whose programs are not on this machine."""
     return sorted(package for program, package in PACKAGE_OF.items() if not shutil.which(program))
+
+
+def _install_all(packages: list[str], runner: Runner | None) -> None:
+    with step(f"installing Debian packages: {' '.join(packages)}"):
+        _install(packages, runner or Runner(environment={"DEBIAN_FRONTEND": "noninteractive"}))
 
 
 def _install(packages: list[str], runner: Runner) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from berth_sandbox import folders, images
+from berth_sandbox import folders, images, kind, packages
 from berth_sandbox.cluster import binaries
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.table import render
@@ -22,6 +22,9 @@ class Stage:
 
 
 def _images() -> None:
+    """Build them here, unless Docker does it for kind."""
+    if kind.usable():
+        return
     for image in images.OWN:
         images.archive(image)
 
@@ -37,7 +40,9 @@ STAGES = {
     "apiserver": Stage(_tests("apiserver"), (binaries.built_all,)),
     "chart": Stage(_tests("chart"), (binaries.built_all,)),
     "e2e": Stage(_tests("e2e"), (binaries.built_all, _images)),
-    "perf": Stage((("pytest", "tests/perf", "-q", "-s"),), (binaries.built_all, _images)),
+    "perf": Stage(
+        (("pytest", "tests/perf", "-q", "-s"),), (binaries.built_all, packages.ensure_load_generator)
+    ),
 }
 
 
@@ -54,11 +59,18 @@ def run(names: Sequence[str]) -> None:
 def _run(name: str, stage: Stage) -> tuple[str, str, str]:
     started = time.monotonic()
     print(f"\n== {name}", flush=True)
-    for prepare in stage.prepare:
-        prepare()
-    codes = [_execute(command) for command in stage.commands]
-    result = "failed" if any(codes) else "passed"
-    return name, result, f"{time.monotonic() - started:.0f}"
+    passed = _prepare(stage) and not any([_execute(command) for command in stage.commands])
+    return name, "passed" if passed else "failed", f"{time.monotonic() - started:.0f}"
+
+
+def _prepare(stage: Stage) -> bool:
+    try:
+        for prepare in stage.prepare:
+            prepare()
+    except SandboxError as error:
+        print(error, flush=True)
+        return False
+    return True
 
 
 def _execute(command: Command) -> int:

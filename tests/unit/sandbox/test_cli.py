@@ -102,6 +102,23 @@ def test_every_stage_runs_even_after_a_failure(
     assert two_stages == ["bad"]
 
 
+def test_a_stage_that_cannot_be_prepared_has_failed_and_the_next_one_runs(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise SandboxError("no such tool: install it")
+
+    monkeypatch.setitem(stages.STAGES, "bad", Stage((("true",),), (refuse,)))
+    monkeypatch.setitem(stages.STAGES, "good", Stage((("true",),)))
+    assert cli.main(["stage", "bad", "good"]) == 1
+    out, _ = capfd.readouterr()
+    assert "no such tool: install it" in out
+    assert [line.split()[1] for line in out.splitlines() if line.startswith(("bad ", "good "))] == [
+        "failed",
+        "passed",
+    ]
+
+
 def test_stages_that_pass_are_code_0(two_stages: list[str]) -> None:
     assert cli.main(["stage", "good"]) == 0
 

@@ -72,3 +72,25 @@ def test_who_is_not_root_is_told_the_remedy(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(SandboxError, match="needs root: run this with sudo, or install Docker and kind"):
         packages.ensure()
+
+
+def test_a_missing_load_generator_is_installed(bare_machine: Path) -> None:
+    recorder = Recorder()
+    packages.ensure_load_generator(recorder)
+    assert recorder.commands[-1][-1] == "wrk"
+
+
+def test_a_load_generator_that_is_here_is_left_alone(bare_machine: Path) -> None:
+    (bare_machine / "wrk").write_text("#!/bin/sh\n")
+    (bare_machine / "wrk").chmod(0o755)
+    recorder = Recorder()
+    packages.ensure_load_generator(recorder)
+    assert recorder.commands == []
+
+
+def test_who_is_not_root_is_told_to_install_the_load_generator(
+    bare_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SandboxError, match="sudo apt-get install wrk"):
+        packages.ensure_load_generator()
