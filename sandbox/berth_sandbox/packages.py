@@ -44,7 +44,8 @@ def ensure_load_generator(runner: Runner | None = None) -> None:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise SandboxError(
-            f"Missing here: {LOAD_GENERATOR}. Install it, on Debian by `sudo apt-get install {LOAD_GENERATOR}`."
+            f"Missing here: {LOAD_GENERATOR}. "
+            f"Install it, on Debian by `sudo apt-get install {LOAD_GENERATOR}`."
         )
     _install_all([LOAD_GENERATOR], runner)
 

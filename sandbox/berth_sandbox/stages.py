@@ -59,8 +59,9 @@ def run(names: Sequence[str]) -> None:
 def _run(name: str, stage: Stage) -> tuple[str, str, str]:
     started = time.monotonic()
     print(f"\n== {name}", flush=True)
-    passed = _prepare(stage) and not any([_execute(command) for command in stage.commands])
-    return name, "passed" if passed else "failed", f"{time.monotonic() - started:.0f}"
+    codes = [_execute(command) for command in stage.commands] if _prepare(stage) else [1]
+    result = "failed" if any(codes) else "passed"
+    return name, result, f"{time.monotonic() - started:.0f}"
 
 
 def _prepare(stage: Stage) -> bool:
