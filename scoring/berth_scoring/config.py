@@ -61,11 +61,13 @@ class RequestLimits:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read `requests`; every limit is a whole number above zero."""
+        """Read `requests`; every limit is a whole number, and only the wait may be 0."""
         values = _arguments(cls, data)
         for name, value in values.items():
-            if type(value) is not int or value <= 0:
-                raise ConfigError(f"requests.{_camel(name)} must be a whole number above 0, not {value!r}")
+            least = 0 if name == "max_queue_wait_milliseconds" else 1
+            if type(value) is not int or value < least:
+                told = f"requests.{_camel(name)} must be a whole number of at least {least}, not {value!r}"
+                raise ConfigError(told)
         return cls(**values)
 
 

@@ -76,7 +76,8 @@ class WorkQueue:
     def __init__(self, limits: RequestLimits, on_batch: Callable[[int], None] = lambda _: None) -> None:
         self._limits = limits
         self._timeout = limits.timeout_milliseconds / 1000
-        self._patience = limits.max_queue_wait_milliseconds / 1000
+        # An idle thread needs a moment, too, to take a request.
+        self._patience = max(limits.max_queue_wait_milliseconds / 1000, TICK_SECONDS)
         self._on_batch = on_batch
         self._changed = threading.Condition()
         self._waiting: deque[Entry] = deque()

@@ -61,6 +61,11 @@ def test_absent_values_are_those_of_azure_ml() -> None:
     assert limits.max_queue_wait_milliseconds == 500
 
 
+def test_a_request_need_not_wait_at_all() -> None:
+    limits = read({"name": "iris", "requests": {"maxQueueWaitMilliseconds": 0}}).requests
+    assert limits.max_queue_wait_milliseconds == 0
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [

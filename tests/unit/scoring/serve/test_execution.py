@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 
 from berth_scoring.config import RequestLimits
-from berth_scoring.execution import InlineQueue, Lane, WorkQueue
+from berth_scoring.execution import TICK_SECONDS, InlineQueue, Lane, WorkQueue
 from berth_scoring.messages import Disconnected, Refusal, never
 
 Background = Callable[[Callable[[], None]], None]
@@ -27,6 +27,16 @@ async def queue(background: Background) -> AsyncIterator[WorkQueue]:
 async def test_answers_return_to_those_who_asked(queue: WorkQueue) -> None:
     lane: Lane[object, object] = Lane(echo)
     assert await asyncio.gather(*[queue.submit(lane, n, never) for n in range(50)]) == list(range(50))
+
+
+async def test_who_may_not_wait_is_answered_by_an_idle_thread(background: Background) -> None:
+    queue = WorkQueue(RequestLimits(max_queue_wait_milliseconds=0))
+    background(queue.work)
+    lane: Lane[object, object] = Lane(echo)
+    for number in range(300):
+        assert await queue.submit(lane, number, never) == number
+        await asyncio.sleep(TICK_SECONDS / 300)
+    queue.close()
 
 
 async def test_an_error_is_the_answer_of_one_request(queue: WorkQueue) -> None:
