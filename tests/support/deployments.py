@@ -8,7 +8,7 @@ from berth.plan.children import ScoringImage
 from berth.plan.subject import Subject
 
 IMAGE = ScoringImage("registry.test/berth-scoring:1", "IfNotPresent")
-NEWER_IMAGE = ScoringImage("registry.test/berth-scoring:2", "IfNotPresent")
+NEWER_IMAGE = ScoringImage("registry.test/berth-scoring:2", "Always")
 CREATED = "2026-11-01T12:00:00Z"
 MODEL = {"name": "iris", "version": "3", "uri": "configmap://iris/model.onnx", "format": "onnx"}
 
@@ -33,6 +33,9 @@ def subject(fields: Spec | None = None, *, status: Any = None, **metadata: Any) 
     body = {"metadata": told | metadata, "spec": fields or spec()}
     return Subject.model_validate(body | ({"status": status} if status else {}))
 
+
+# An autoscaler in front of one replica: Deployment, Service and HorizontalPodAutoscaler.
+SERVED = spec(auth={"mode": "None"}, scaling={"maxReplicas": 3}, model=MODEL | {"sha256": "0a" * 32})
 
 _names = st.from_regex(r"[a-z]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 _labels = st.dictionaries(_names, _names, max_size=3)
@@ -116,7 +119,11 @@ _settings = _some(
         limits=st.dictionaries(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]), _quantities),
     ),
     scaling=_scalings,
-    requests=_some(timeoutMilliseconds=st.integers(1, 90_000), maxConcurrentPerReplica=st.integers(1, 9)),
+    requests=_some(
+        timeoutMilliseconds=st.integers(1, 90_000),
+        maxConcurrentPerReplica=st.integers(1, 9),
+        maxQueueWaitMilliseconds=st.integers(0, 900),
+    ),
     probes=_probes,
     auth=st.fixed_dictionaries({"mode": st.sampled_from(["Key", "None"])}),
     validation=st.just({"request": {"body": "{}"}}),

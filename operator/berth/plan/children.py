@@ -18,6 +18,7 @@ from berth.plan.subject import Subject
 
 APPLIED = f"{ANNOTATION_PREFIX}applied"
 SCORING_IMAGE = f"{ANNOTATION_PREFIX}scoring-image"
+PULL_POLICY = f"{ANNOTATION_PREFIX}scoring-image-pull-policy"
 SERVING = f"{ANNOTATION_PREFIX}serving"
 KEY_NAMES = ("primaryKey", "secondaryKey")
 SERVICE_PORT = 80
@@ -70,7 +71,7 @@ class Desired:
 
 
 def deployment(subject: Subject, image: ScoringImage, *, observed: Mapping[str, Any] | None) -> Desired:
-    """Build the Deployment; an upgrade of the operator restarts no Pod, see `kept_image`."""
+    """Build the Deployment; an upgrade or setting of the operator restarts no Pod, see `kept_image`."""
     image = kept_image(subject, image, observed=observed)
     serving = serving_hash(subject, image)
     secret = keys_name(subject) if wants_keys(subject) else None
@@ -88,7 +89,8 @@ def deployment(subject: Subject, image: ScoringImage, *, observed: Mapping[str, 
             annotations={SERVING: serving},
         ),
     }
-    return _desired(subject, DEPLOYMENTS, {"spec": spec}, {SERVING: serving, SCORING_IMAGE: image.name})
+    annotations = {SERVING: serving, SCORING_IMAGE: image.name, PULL_POLICY: image.pull_policy}
+    return _desired(subject, DEPLOYMENTS, {"spec": spec}, annotations)
 
 
 def service(subject: Subject) -> Desired:
@@ -181,7 +183,7 @@ def kept_image(subject: Subject, image: ScoringImage, *, observed: Mapping[str, 
     if observed is None:
         return image
     annotations = observed["metadata"]["annotations"]
-    known = ScoringImage(annotations.get(SCORING_IMAGE, image.name), image.pull_policy)
+    known = ScoringImage(annotations.get(SCORING_IMAGE, ""), annotations.get(PULL_POLICY, ""))
     return known if annotations.get(SERVING) == serving_hash(subject, known) else image
 
 
@@ -190,7 +192,7 @@ def serving_hash(subject: Subject, image: ScoringImage) -> str:
     spec = subject.spec
     fields = spec.model_dump(include=_SERVING_FIELDS, exclude_defaults=True, mode="json")
     aks = spec.aks_settings.model_dump(exclude=_NOT_SERVING_AKS_FIELDS, exclude_defaults=True, mode="json")
-    return _hash([fields, aks, spec.auth_mode, image.name])
+    return _hash([fields, aks, spec.auth_mode, image.name, image.pull_policy])
 
 
 def _desired(

@@ -93,7 +93,7 @@ def scoring_config(name: str, namespace: str, spec: ModelDeploymentSpec, *, keys
         if spec.code is None
         else described["code"].describe() | {"scoringScript": spec.code.scoring_script},
         "port": 5001,
-        "requests": spec.requests.model_dump(by_alias=True, mode="json"),
+        "requests": spec.requests.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         "keysDir": keys,
     }
 

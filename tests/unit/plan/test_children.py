@@ -9,7 +9,7 @@ from deployments import IMAGE, MODEL, NEWER_IMAGE, Spec, aks_specs, spec, subjec
 from hypothesis import given
 
 from berth.plan import children
-from berth.plan.children import SCORING_IMAGE, SERVING, Desired
+from berth.plan.children import PULL_POLICY, SCORING_IMAGE, SERVING, Desired
 from berth.plan.resources import DEPLOYMENTS, Resource
 from berth.plan.steps import wanted
 from berth.plan.subject import Subject
@@ -105,10 +105,13 @@ def test_no_upgrade_of_the_operator_touches_a_deployment(fields: Spec) -> None:
     assert deployment(subject(fields), NEWER_IMAGE, before).body == before.body
 
 
-@pytest.mark.parametrize("value", ["registry.test/evil:1", ""])
-def test_an_image_that_someone_wrote_into_the_annotation_is_not_believed(value: str) -> None:
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [(SCORING_IMAGE, "registry.test/evil:1"), (SCORING_IMAGE, ""), (PULL_POLICY, "Never")],
+)
+def test_what_someone_wrote_into_an_annotation_is_not_believed(annotation: str, value: str) -> None:
     edited = copy.deepcopy(SIMPLEST.body)
-    edited["metadata"]["annotations"][SCORING_IMAGE] = value
+    edited["metadata"]["annotations"][annotation] = value
     again = children.deployment(subject(), IMAGE, observed=edited)
     assert again.body == SIMPLEST.body
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reconciled import KEY, World
 
+from berth.plan.children import APPLIED, PULL_POLICY, SCORING_IMAGE, SERVING
 from berth.plan.resources import DEPLOYMENTS
 from berth.plan.steps import child_names
 
@@ -88,7 +89,7 @@ async def test_any_field_edited_by_hand_is_repaired_and_told(fields: Spec, data:
     stored.apply("kubectl", _nested(path, "by hand"))
     await world.settle()
     assert stored.found == before
-    if path[-1] not in ("berth.dev/applied", "berth.dev/scoring-image", "berth.dev/serving"):
+    if path[-1] not in (APPLIED, PULL_POLICY, SCORING_IMAGE, SERVING):
         assert "DriftCorrected" in {event.reason for event in world.events}
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 
 from berth.plan.children import deployment
 from berth.plan.sources import scoring_config, sources
+from berth_scoring.config import ScoringConfig
 
 SOURCE = "/var/berth/sources/model-0"
 
@@ -97,10 +99,17 @@ def test_an_own_image_without_a_model_fetches_nothing() -> None:
     assert "initContainers" not in pod(spec(image="registry.test/own:1", model=None))
 
 
+def test_the_container_is_told_no_default() -> None:
+    """A limit that a later version adds would restart every model."""
+    fields = spec(requests={"timeoutMilliseconds": 5, "maxConcurrentPerReplica": 1})
+    assert config(pod(fields)["containers"][0])["requests"] == {"timeoutMilliseconds": 5}
+
+
 @given(aks_specs())
 def test_what_the_container_is_told_is_json_and_names_every_model(fields: Spec) -> None:
     parsed = subject(fields).spec
     told = json.loads(json.dumps(scoring_config("iris", "demo", parsed, keys=None)))
     assert [model["name"] for model in told["models"]] == [model.name for model in parsed.all_models]
-    assert told["requests"]["timeoutMilliseconds"] == parsed.requests.timeout_milliseconds
+    understood = ScoringConfig.from_json(told).requests
+    assert asdict(understood) == parsed.requests.model_dump()
     assert (told["code"] is None) is (parsed.code is None)
