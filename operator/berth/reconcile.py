@@ -63,12 +63,15 @@ class Reconciler:
         """Run one pass; it may be repeated or interrupted at any point."""
         observed = self._subjects.get(key)
         if observed is None:
+            self._forget(key)
             return Done()
         subject = Subject.parse(observed)
         with self._bind(key.namespace, key.name, subject.metadata.uid):
             if subject.metadata.deletion_timestamp is not None:
+                self._forget(key)
                 return Done()
             if subject.spec.suspend:
+                self._forget(key)
                 await self._write(subject, suspended(subject, self._clock()))
                 return Done()
             target = self._target(subject)
@@ -90,6 +93,10 @@ class Reconciler:
         with self._bind(key.namespace, key.name, subject.metadata.uid):
             logger.warning("The pass failed: %s", error)
             await self._report(subject, failed(subject, error))
+
+    def _forget(self, key: Key) -> None:
+        for target in self._targets.values():
+            target.forget(key)
 
     def _target(self, subject: Subject) -> Target:
         try:

@@ -34,6 +34,8 @@ class World:
         self.statuses: list[dict[str, Any]] = []
         self.events: list[Event] = []
         self.asked: list[Key] = []
+        self.answer: Answer | Exception = Answer(200, "[0]")
+        self.answered = 0
         self._raw: dict[str, Any] = {
             "metadata": {
                 "name": KEY.name,
@@ -125,7 +127,10 @@ class World:
         self.events.append(event)
 
     async def _call(self, url: str, body: str, headers: Any) -> Answer:
-        return Answer(200, "[0]")
+        self.answered += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
     def _touch(self) -> None:
         metadata = self._raw["metadata"]

@@ -13,7 +13,7 @@ from berth.core.results import Done, RequeueAfter, Result
 from berth.plan import children
 from berth.plan.causes import Cause, Fetched, model_failed
 from berth.plan.children import ScoringImage
-from berth.plan.labels import selector_labels
+from berth.plan.labels import pod_selector
 from berth.plan.report import Draft, Event, condition, holds, is_overdue, progressing, ready, stalled
 from berth.plan.resources import DEPLOYMENTS, SERVICES
 from berth.plan.rollout import Rollout, read_rollout
@@ -21,6 +21,11 @@ from berth.plan.steps import Apply, Children, Create, Step, own, steps, wanted
 from berth.plan.subject import Subject
 
 _NO_ADDRESS = "The load balancer has no address yet"
+_VALIDATED = {
+    ConditionStatus.TRUE: Reason.VALIDATION_PASSED,
+    ConditionStatus.FALSE: Reason.VALIDATION_FAILED,
+    ConditionStatus.UNKNOWN: Reason.VALIDATING,
+}
 _SETTLE_SECONDS = 0.5
 _POLL_SECONDS = 5.0
 _STALLED_POLL_SECONDS = 30.0
@@ -28,9 +33,9 @@ _STALLED_POLL_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """How the golden request ended."""
+    """How the golden request ended; the status is Unknown where no replica answered it."""
 
-    passed: bool
+    status: ConditionStatus
     message: str
 
 
@@ -101,16 +106,19 @@ def _verdict(
     if address(subject, observation.children) is None:
         late = is_overdue(subject, Reason.WAITING_FOR_ADDRESS, now)
         return (stalled if late else progressing)(Reason.WAITING_FOR_ADDRESS, _NO_ADDRESS)
-    return _validation_verdict(subject, observation)
+    return _validation_verdict(subject, observation, now)
 
 
-def _validation_verdict(subject: Subject, observation: Observation) -> tuple[Condition, ...]:
-    passed = observation.golden is not None and observation.golden.passed
-    if passed or not subject.spec.validation or holds(subject, ConditionType.VALIDATED):
+def _validation_verdict(subject: Subject, observation: Observation, now: datetime) -> tuple[Condition, ...]:
+    golden = observation.golden
+    if not subject.spec.validation or _validated(subject, golden).status is ConditionStatus.TRUE:
         return (ready(Reason.READY, "The current spec serves"),)
-    if observation.golden is None:
+    if golden is None:
         return progressing(Reason.VALIDATING, "The golden request has not been answered yet")
-    return stalled(Reason.VALIDATION_FAILED, observation.golden.message)
+    is_wrong = golden.status is ConditionStatus.FALSE
+    if is_wrong or is_overdue(subject, Reason.VALIDATION_FAILED, now):
+        return stalled(Reason.VALIDATION_FAILED, golden.message)
+    return progressing(Reason.VALIDATING, golden.message)
 
 
 def _waiting(subject: Subject, observation: Observation, rollout: Rollout) -> tuple[Condition, ...]:
@@ -142,7 +150,7 @@ def _details(subject: Subject, observation: Observation, rollout: Rollout) -> It
             "No replica is available" if host else _NO_ADDRESS,
         )
     if subject.spec.validation:
-        yield _validated(subject, observation)
+        yield _validated(subject, observation.golden)
 
 
 def _model_available(subject: Subject, observation: Observation, rollout: Rollout) -> Condition:
@@ -159,25 +167,12 @@ def _model_available(subject: Subject, observation: Observation, rollout: Rollou
     )
 
 
-def _validated(subject: Subject, observation: Observation) -> Condition:
+def _validated(subject: Subject, golden: Golden | None) -> Condition:
     if holds(subject, ConditionType.VALIDATED):
-        return condition(
-            ConditionType.VALIDATED,
-            ConditionStatus.TRUE,
-            Reason.VALIDATION_PASSED,
-            "The golden request passed",
-        )
-    golden = observation.golden
-    if golden is None:
-        return condition(
-            ConditionType.VALIDATED,
-            ConditionStatus.UNKNOWN,
-            Reason.VALIDATING,
-            "The golden request waits for the rollout",
-        )
-    status = ConditionStatus.TRUE if golden.passed else ConditionStatus.FALSE
-    reason = Reason.VALIDATION_PASSED if golden.passed else Reason.VALIDATION_FAILED
-    return condition(ConditionType.VALIDATED, status, reason, golden.message)
+        golden = Golden(ConditionStatus.TRUE, "The golden request passed")
+    elif golden is None:
+        golden = Golden(ConditionStatus.UNKNOWN, "The golden request waits for the rollout")
+    return condition(ConditionType.VALIDATED, golden.status, _VALIDATED[golden.status], golden.message)
 
 
 def _fields(subject: Subject, observation: Observation, rollout: Rollout) -> Mapping[str, Any]:
@@ -188,7 +183,7 @@ def _fields(subject: Subject, observation: Observation, rollout: Rollout) -> Map
         "swagger_uri": f"http://{host}/swagger.json" if host and not own_image else None,
         "replicas": rollout.replicas,
         "ready_replicas": rollout.ready,
-        "selector": ",".join(f"{name}={value}" for name, value in selector_labels(subject).items()),
+        "selector": pod_selector(subject),
         "aks": AksStatus(
             expose_type=ServiceType(subject.spec.aks_settings.expose.type),
             service_name=child_name(subject.metadata.name),

@@ -13,6 +13,11 @@ def selector_labels(subject: Subject) -> dict[str, str]:
     return {DEPLOYMENT: child_name(subject.metadata.name)}
 
 
+def pod_selector(subject: Subject) -> str:
+    """Return those labels as one expression, as lists of Pods are asked for."""
+    return ",".join(f"{name}={value}" for name, value in selector_labels(subject).items())
+
+
 def child_labels(subject: Subject) -> dict[str, str]:
     """Return all labels of a child and of its Pods."""
     return {

@@ -1,10 +1,11 @@
 """How far a Deployment has come with the template that it was last given."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from berth.plan.causes import Cause, refusal
+from berth.plan.children import SERVING
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,18 @@ def read_rollout(deployment: Mapping[str, Any] | None) -> Rollout:
         deadline_exceeded=progressing.get("reason") == "ProgressDeadlineExceeded",
         blocked=_replica_failure(conditions.get("ReplicaFailure")),
     )
+
+
+def earlier_pods(pods: Iterable[Mapping[str, Any]], serving: str) -> Iterator[str]:
+    """Name the Pods that still answer though they carry another hash than `serving`."""
+    for pod in pods:
+        if _answers(pod) and pod["metadata"].get("annotations", {}).get(SERVING) != serving:
+            yield str(pod["metadata"]["name"])
+
+
+def _answers(pod: Mapping[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _replica_failure(condition: Mapping[str, Any] | None) -> Cause | None:

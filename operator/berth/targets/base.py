@@ -44,6 +44,9 @@ class Target(Protocol):
     async def act(self, subject: Subject, plan: Any) -> None:  # noqa: ANN401
         """Carry out the steps of the plan."""
 
+    def forget(self, key: Key) -> None:
+        """End what goes on between the passes for a ModelDeployment that is gone or suspended."""
+
 
 class Listing(Protocol):
     """The objects of a kind at one moment."""

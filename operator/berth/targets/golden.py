@@ -4,22 +4,25 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from berth.api.conditions import ConditionType
+from berth.api.conditions import ConditionStatus, ConditionType
 from berth.api.serving import Expectation, Validation
 from berth.core.errors import ReconcileError, Transient
 from berth.core.keys import Key
 from berth.plan import children
 from berth.plan.cluster import Golden
+from berth.plan.labels import pod_selector
 from berth.plan.report import holds
-from berth.plan.resources import SECRETS
+from berth.plan.resources import PODS, SECRETS
+from berth.plan.rollout import earlier_pods
 from berth.plan.subject import Subject
 from berth.targets.base import Cluster
 
-_RETRY_SECONDS = 20.0
+_LONGEST_PAUSE = 20.0
 _SHOWN_CHARACTERS = 200
+_NOT_THERE_YET = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,21 @@ class Caller(Protocol):
         """Post `body` to `url`."""
 
 
-@dataclass(slots=True)
-class _Attempt:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What an outcome is about; `serving` is the hash that the Pods carry which are to answer."""
+
     uid: str
     generation: int
-    outcome: Golden | None = None
-    task: asyncio.Task[None] | None = None
+    url: str
+    serving: str
 
-    def cancel(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
+
+@dataclass(slots=True)
+class _Attempt:
+    question: _Question
+    task: asyncio.Task[None] = field(init=False)
+    outcome: Golden | None = None
 
 
 class GoldenRequests:
@@ -58,51 +66,61 @@ class GoldenRequests:
         self._wake = wake
         self._attempts: dict[Key, _Attempt] = {}
 
-    def outcome(self, subject: Subject, service: Mapping[str, Any] | None) -> Golden | None:
+    def outcome(self, subject: Subject, service: Mapping[str, Any], serving: str) -> Golden | None:
         """Return the last outcome for the current generation, or None and start asking."""
         validation = subject.spec.validation
-        if validation is None or service is None or holds(subject, ConditionType.VALIDATED):
+        if validation is None or holds(subject, ConditionType.VALIDATED):
             self.forget(subject.key)
             return None
+        url = f"http://{_host(service)}:{children.SERVICE_PORT}{validation.request.path}"
+        question = _Question(subject.metadata.uid, subject.metadata.generation, url, serving)
         attempt = self._attempts.get(subject.key)
-        present = (subject.metadata.uid, subject.metadata.generation)
-        if attempt is not None and (attempt.uid, attempt.generation) == present:
-            return attempt.outcome
-        self.forget(subject.key)
-        url = f"http://{service['spec']['clusterIP']}:{children.SERVICE_PORT}{validation.request.path}"
-        attempt = self._attempts[subject.key] = _Attempt(*present)
-        attempt.task = asyncio.create_task(self._ask_until_passed(attempt, subject, validation, url))
-        return None
+        if attempt is None or attempt.question != question:
+            self.forget(subject.key)
+            attempt = self._attempts[subject.key] = _Attempt(question)
+            attempt.task = asyncio.create_task(self._ask_until_passed(attempt, subject, validation))
+        elif attempt.task.done() and (defect := attempt.task.exception()):
+            self.forget(subject.key)
+            raise defect
+        return attempt.outcome
 
     def forget(self, key: Key) -> None:
         """Ask no more for this ModelDeployment."""
         attempt = self._attempts.pop(key, None)
         if attempt is not None:
-            attempt.cancel()
+            attempt.task.cancel()
 
-    async def _ask_until_passed(
-        self, attempt: _Attempt, subject: Subject, validation: Validation, url: str
-    ) -> None:
-        while attempt.outcome is None or not attempt.outcome.passed:
-            outcome = await self._ask(subject, validation, url)
-            changed, attempt.outcome = outcome != attempt.outcome, outcome
-            if changed:
+    async def _ask_until_passed(self, attempt: _Attempt, subject: Subject, validation: Validation) -> None:
+        pause = 1.0
+        while True:
+            outcome = await self._ask(attempt.question, subject, validation)
+            if outcome != attempt.outcome:
+                attempt.outcome = outcome
                 self._wake(subject.key)
-            await asyncio.sleep(_RETRY_SECONDS)
+            if outcome.status is ConditionStatus.TRUE:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _ask(self, subject: Subject, validation: Validation, url: str) -> Golden:
+    async def _ask(self, question: _Question, subject: Subject, validation: Validation) -> Golden:
         try:
             async with asyncio.timeout(validation.timeout_seconds):
+                if earlier := await self._earlier_pod(question, subject):
+                    return _unanswered(f"waits for pod {earlier} of an earlier spec, which still answers")
                 headers = {
                     "Content-Type": validation.request.content_type,
                     **await self._authorization(subject),
                 }
-                answer = await self._call(url, validation.request.body, headers)
+                answer = await self._call(question.url, validation.request.body, headers)
         except TimeoutError:
-            return _failed(f"no answer within {validation.timeout_seconds} s")
+            return _unanswered(f"got no answer within {validation.timeout_seconds} s")
         except ReconcileError as error:
-            return _failed(f"no answer: {error}")
+            return _unanswered(f"got no answer: {error}")
         return judge(validation.expect, answer)
+
+    async def _earlier_pod(self, question: _Question, subject: Subject) -> str | None:
+        pods = await self._api.list(PODS, subject.metadata.namespace, labels=pod_selector(subject))
+        return next(earlier_pods(pods.items, question.serving), None)
 
     async def _authorization(self, subject: Subject) -> dict[str, str]:
         if not children.wants_keys(subject):
@@ -117,14 +135,24 @@ class GoldenRequests:
 def judge(expected: Expectation, answer: Answer) -> Golden:
     """Compare an answer with what is expected of it."""
     if answer.code != expected.status_code:
-        return _failed(f"{answer.code} instead of {expected.status_code}: {_shown(answer.body)}")
+        told = f"got {answer.code} instead of {expected.status_code}: {_shown(answer.body)}"
+        return _unanswered(told) if answer.code in _NOT_THERE_YET else _failed(told)
     if expected.body is not None and not _same(expected.body, answer.body):
-        return _failed(f"{_shown(answer.body)} instead of {_shown(expected.body)}")
-    return Golden(passed=True, message="The golden request passed")
+        return _failed(f"got {_shown(answer.body)} instead of {_shown(expected.body)}")
+    return Golden(ConditionStatus.TRUE, "The golden request passed")
 
 
 def _failed(what: str) -> Golden:
-    return Golden(passed=False, message=f"The golden request got {what}")
+    return Golden(ConditionStatus.FALSE, f"The golden request {what}")
+
+
+def _unanswered(what: str) -> Golden:
+    return Golden(ConditionStatus.UNKNOWN, f"The golden request {what}")
+
+
+def _host(service: Mapping[str, Any]) -> str:
+    address: str = service["spec"]["clusterIP"]
+    return f"[{address}]" if ":" in address else address
 
 
 def _same(expected: str, actual: str) -> bool:
