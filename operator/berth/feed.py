@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from berth.core.keys import Key
-from berth.core.queue import Priority, WorkQueue
+from berth.core.queue import WorkQueue
 from berth.core.store import Store
 from berth.plan.observed import (
     Observed,
@@ -55,27 +55,17 @@ class Feed:
 
     def vanished(self, resource: Resource, raw: Object) -> None:
         """Hear that an object was deleted."""
-        self.stores[resource].delete(key_of(raw), raw["metadata"]["uid"])
+        metadata = raw["metadata"]
+        self.stores[resource].delete(key_of(raw), metadata["uid"], int(metadata["resourceVersion"]))
         self._wake(resource, WATCHED[resource](raw), raw)
 
     def listed(self, resource: Resource, namespace: str, present: Mapping[Key, str], version: int) -> None:
         """Hear all uids of a namespace, or of all if it is empty, and forget what is not among them."""
-        elsewhere = {
-            key: self._uid(resource, key)
-            for key in self.stores[resource]
-            if namespace and key.namespace != namespace
-        }
-        for observed in self.stores[resource].replace({**elsewhere, **present}, version).values():
+        vanished = self.stores[resource].replace(
+            present, version, lambda key: not namespace or key.namespace == namespace
+        )
+        for observed in vanished.values():
             self._wake(resource, observed, observed.parse())
-
-    def everything(self) -> None:
-        """Queue every ModelDeployment, after whatever users wait for."""
-        for key in self.stores[MODEL_DEPLOYMENTS]:
-            self._queue.add(key, Priority.RESYNC)
-
-    def _uid(self, resource: Resource, key: Key) -> str:
-        known = self.stores[resource].get(key)
-        return known.uid if known else ""
 
     def _wake(self, resource: Resource, observed: Observed, raw: Object) -> None:
         if resource is MODEL_DEPLOYMENTS:

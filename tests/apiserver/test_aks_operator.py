@@ -23,6 +23,7 @@ from operator_process import (
 )
 
 from berth.kube.client import Api
+from berth.plan.labels import MANAGED_BY
 from berth.plan.resources import (
     AUTOSCALERS,
     DEPLOYMENTS,
@@ -147,6 +148,26 @@ async def test_fields_of_others_stay_and_cost_no_write(served: User, fields: dic
     assert there["metadata"]["labels"] == edited["metadata"]["labels"]
     assert there["metadata"]["generation"] == edited["metadata"]["generation"]
     assert is_ready(await served.until_ready())
+
+
+LABELLED = ((DEPLOYMENTS, "iris"), (SERVICES, "iris"), (SECRETS, "iris-keys"))
+
+
+@pytest.mark.parametrize("value", [None, "Helm"], ids=["removed", "overwritten"])
+async def test_objects_that_lost_the_label_are_found_again(served: User, value: str | None) -> None:
+    for resource, name in LABELLED:
+        patch = {"metadata": {"labels": {MANAGED_BY: value}}}
+        await served.client.merge_patch(resource, served.key(name), patch)
+    for resource, name in LABELLED:
+        await served.until(
+            lambda there: there["metadata"]["labels"].get(MANAGED_BY) == "berth", resource, name
+        )
+    await served.apply(spec(scaling={"replicas": 3}))
+    await served.until(lambda there: there["spec"]["replicas"] == 3, DEPLOYMENTS)
+    await served.until_ready()
+    settled = await served.get()
+    await asyncio.sleep(6 * SETTLED_SECONDS)
+    assert await served.get() == settled
 
 
 async def test_what_is_switched_off_is_removed(served: User) -> None:

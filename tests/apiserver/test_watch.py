@@ -43,7 +43,8 @@ class Mirror(WatchObserver):
         self.store.put(key_of(raw), Seen(metadata["uid"], int(metadata["resourceVersion"])))
 
     def vanished(self, resource: Resource, raw: Object) -> None:
-        self.store.delete(key_of(raw), raw["metadata"]["uid"])
+        metadata = raw["metadata"]
+        self.store.delete(key_of(raw), metadata["uid"], int(metadata["resourceVersion"]))
 
     def listed(self, resource: Resource, namespace: str, present: Mapping[Key, str], version: int) -> None:
         self.lists += 1

@@ -14,6 +14,7 @@ from berth.core.results import Result
 from berth.core.store import Store
 from berth.feed import CHILDREN
 from berth.plan.children import ScoringImage
+from berth.plan.labels import MANAGED_BY
 from berth.plan.observed import Observed, narrow_model_deployment
 from berth.plan.report import Event
 from berth.plan.resources import DEPLOYMENTS, Resource
@@ -137,13 +138,12 @@ class World:
         self._raw["metadata"] = metadata | {"resourceVersion": str(int(metadata["resourceVersion"]) + 1)}
 
     def _watch(self) -> None:
-        for (resource, key), stored in self.cluster.objects.items():
-            if resource in self.stores:
-                self.stores[resource].put(key, CHILDREN[resource](stored.raw))
         for resource, store in self.stores.items():
-            for key in [key for key in store if (resource, key) not in self.cluster.objects]:
-                known = store.get(key)
-                store.delete(key, known.uid if known else "")
+            there = self.cluster.labelled(resource, {MANAGED_BY: "berth"})
+            for key, raw in there.items():
+                store.put(key, CHILDREN[resource](raw))
+            uids = {key: raw["metadata"]["uid"] for key, raw in there.items()}
+            store.replace(uids, self.cluster.version)
 
 
 @contextlib.contextmanager

@@ -111,12 +111,21 @@ class SimulatedCluster:
     def __init__(self) -> None:
         self.objects: dict[tuple[Resource, Key], Stored] = {}
         self.writes: list[str] = []
-        self._version = 0
+        self.version = 0
 
     def raw(self, resource: Resource, key: Key) -> Object | None:
         """Read an object, or None."""
         stored = self.objects.get((resource, key))
         return stored.raw if stored else None
+
+    def labelled(self, resource: Resource, labels: dict[str, str]) -> dict[Key, Object]:
+        """Read all objects of a kind that have these labels."""
+        found = {key: stored.raw for (kind, key), stored in self.objects.items() if kind == resource}
+        return {
+            key: raw
+            for key, raw in found.items()
+            if labels.items() <= raw["metadata"].get("labels", {}).items()
+        }
 
     async def get(self, resource: Resource, key: Key) -> Object:
         return self._stored(resource, key).raw
@@ -126,17 +135,11 @@ class SimulatedCluster:
     ) -> Listing:
         wanted = dict(part.split("=") for part in labels.split(",") if part)
         uid = fields.partition("involvedObject.uid=")[2]
-        found = [
-            stored.raw
-            for (kind, key), stored in self.objects.items()
-            if kind == resource and key.namespace == namespace
-        ]
         return Listing(
             [
                 raw
-                for raw in found
-                if wanted.items() <= raw["metadata"].get("labels", {}).items()
-                and (not uid or raw.get("involvedObject", {}).get("uid") == uid)
+                for key, raw in self.labelled(resource, wanted).items()
+                if key.namespace == namespace and (not uid or raw.get("involvedObject", {}).get("uid") == uid)
             ]
         )
 
@@ -202,13 +205,13 @@ class SimulatedCluster:
         self._touch(stored, stored.raw)
 
     def _add(self, resource: Resource, key: Key) -> Stored:
-        self._version += 1
+        self.version += 1
         stored = Stored(
             {
                 "name": key.name,
                 "namespace": key.namespace,
-                "uid": f"{resource.kind}-{self._version}",
-                "resourceVersion": str(self._version),
+                "uid": f"{resource.kind}-{self.version}",
+                "resourceVersion": str(self.version),
                 "creationTimestamp": "2026-11-01T12:00:01Z",
                 "generation": 1,
             }
@@ -218,9 +221,9 @@ class SimulatedCluster:
 
     def _touch(self, stored: Stored, before: Object) -> None:
         after = stored.raw
-        self._version += 1
-        stored.metadata["resourceVersion"] = str(self._version)
-        if after.get("spec") != before.get("spec"):
+        self.version += 1
+        stored.metadata["resourceVersion"] = str(self.version)
+        if "spec" in before and after.get("spec") != before["spec"]:
             stored.metadata["generation"] += 1
 
     def _stored(self, resource: Resource, key: Key) -> Stored:

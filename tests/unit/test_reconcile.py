@@ -8,11 +8,20 @@ from kubelet_pods import crash_loop, pod, terminated
 from reconciled import KEY, World
 
 from berth.api.conditions import Reason
-from berth.core.errors import Terminal, Transient
+from berth.core.errors import Conflict, Terminal, Transient
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter
 from berth.plan.children import SERVING
-from berth.plan.resources import AUTOSCALERS, DEPLOYMENTS, DISRUPTION_BUDGETS, PODS, SECRETS, SERVICES
+from berth.plan.labels import MANAGED_BY
+from berth.plan.resources import (
+    AUTOSCALERS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
 
 OPEN = {"auth": {"mode": "None"}}
 VALIDATED = {"validation": {"request": {"body": "{}"}}}
@@ -97,6 +106,31 @@ async def test_what_the_autoscaler_decides_stays() -> None:
 
 
 KEYS = Key("demo", "iris-keys")
+
+
+@pytest.mark.parametrize("resource", [SERVICES, AUTOSCALERS])
+async def test_an_object_that_lost_berths_label_gets_it_back(resource: Resource) -> None:
+    world = World(spec(scaling={"maxReplicas": 6}))
+    await world.settle(ready=1)
+    before = world.children
+    del world.cluster.objects[resource, KEY].found["metadata", "labels", MANAGED_BY]
+    await world.settle(ready=1)
+    assert world.children == before
+
+
+async def test_a_deployment_that_lost_berths_label_keeps_its_replicas() -> None:
+    world = World(spec(scaling={"minReplicas": 2, "maxReplicas": 6}))
+    await world.settle(ready=2)
+    scaled = {"metadata": {"name": KEY.name, "namespace": KEY.namespace}, "spec": {"replicas": 5}}
+    await world.cluster.apply(DEPLOYMENTS, scaled, manager="hpa")
+    await world.settle(ready=5)
+    before = world.children
+    del world.cluster.objects[DEPLOYMENTS, KEY].found["metadata", "labels", MANAGED_BY]
+    with pytest.raises(Conflict):
+        await world.once()
+    await world.settle(ready=5)
+    assert world.children == before
+    assert replicas(world) == 5
 
 
 async def test_a_key_that_was_deleted_is_made_again_and_the_other_stays() -> None:

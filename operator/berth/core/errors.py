@@ -30,7 +30,7 @@ class Terminal(ReconcileError):
 
 
 class Conflict(ReconcileError):
-    """Someone else wrote first: look again, tell no one."""
+    """Someone else wrote first: look again, tell no one unless it lasts."""
 
 
 class Gone(ReconcileError):

@@ -25,16 +25,11 @@ _REMEMBERED_DELETIONS = 4096
 
 
 class Store(Generic[K, V]):
-    """Maps keys to values; news that is older than what is known changes nothing.
+    """Maps keys to values; news that is older than what is known changes nothing."""
 
-    `owner` tells the uid of a value's owner, or None, for `owned_by`.
-    """
-
-    def __init__(self, owner: Callable[[V], str | None] = lambda _: None) -> None:
-        self._owner = owner
+    def __init__(self) -> None:
         self._values: dict[K, V] = {}
-        self._owned: dict[str, dict[K, V]] = {}
-        self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._left: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._values)
@@ -46,35 +41,28 @@ class Store(Generic[K, V]):
         """Return the value of `key`, if it is known to exist."""
         return self._values.get(key)
 
-    def owned_by(self, uid: str) -> Mapping[K, V]:
-        """Return the values whose owner has this uid."""
-        return self._owned.get(uid, {})
-
     def put(self, key: K, value: V) -> bool:
-        """Learn of a state of `key`; False if a newer one, or the object's deletion, is known already."""
+        """Learn of a state of `key`; False if a newer one, or the object's later end, is known already."""
         known = self._values.get(key)
-        if value.uid in self._deleted or (known and known.resource_version > value.resource_version):
+        newest = max(self._left.get(value.uid, 0), known.resource_version if known else 0)
+        if value.resource_version < newest:
             return False
-        if known is not None:
-            self._disown(key, known)
         self._values[key] = value
-        owner = self._owner(value)
-        if owner is not None:
-            self._owned.setdefault(owner, {})[key] = value
         return True
 
-    def delete(self, key: K, uid: str) -> V | None:
-        """Learn that the object with this uid is gone; a later object of the same name stays."""
+    def delete(self, key: K, uid: str, resource_version: int) -> V | None:
+        """Learn that the object with this uid left at this version; later ones of the name or uid stay.
+
+        A watch by labels tells the same of an object that lost a label, and it may come back.
+        """
         # Kept, because the answer to our own write can arrive after the news of the deletion.
-        self._deleted[uid] = None
-        if len(self._deleted) > _REMEMBERED_DELETIONS:
-            self._deleted.popitem(last=False)
+        self._left[uid] = max(resource_version, self._left.get(uid, 0))
+        if len(self._left) > _REMEMBERED_DELETIONS:
+            self._left.popitem(last=False)
         known = self._values.get(key)
-        if known is None or known.uid != uid:
+        if known is None or known.uid != uid or known.resource_version > resource_version:
             return None
-        del self._values[key]
-        self._disown(key, known)
-        return known
+        return self._values.pop(key)
 
     def replace(
         self, present: Mapping[K, str], resource_version: int, within: Callable[[K], bool] = lambda _: True
@@ -89,14 +77,5 @@ class Store(Generic[K, V]):
             if present.get(key) != value.uid and value.resource_version <= resource_version and within(key)
         }
         for key, value in vanished.items():
-            self.delete(key, value.uid)
+            self.delete(key, value.uid, resource_version)
         return vanished
-
-    def _disown(self, key: K, value: V) -> None:
-        owner = self._owner(value)
-        if owner is None:
-            return
-        owned = self._owned[owner]
-        del owned[key]
-        if not owned:
-            del self._owned[owner]

@@ -15,6 +15,9 @@ K = TypeVar("K", bound=Hashable)
 
 logger = logging.getLogger(__name__)
 
+_QUIET_CONFLICTS = 6
+"""With the usual back-off these take three seconds; what lasts longer is no race any more."""
+
 
 class Workers(Generic[K]):
     """Runs `reconcile` on the queue's keys, `size` at a time.
@@ -77,9 +80,12 @@ class Workers(Generic[K]):
     async def _pass(self, key: K) -> str:
         try:
             result = await self._reconcile(key)
-        except (Conflict, Gone):
+        except (Conflict, Gone) as error:
+            lasts = self._backoff.failures(key) >= _QUIET_CONFLICTS
+            if lasts:
+                await self._tell(key, error)
             self._retry(key)
-            return "requeue"
+            return "error" if lasts else "requeue"
         except Terminal as error:
             await self._tell(key, error)
             self._backoff.reset(key)

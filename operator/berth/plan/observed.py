@@ -33,7 +33,6 @@ class Observed:
     key: Key
     uid: str
     resource_version: int
-    owner_uid: str | None
     body: bytes
 
     def parse(self) -> dict[str, Any]:
@@ -80,7 +79,6 @@ def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _narrow(raw: Mapping[str, Any], kept: dict[str, Any]) -> Observed:
     metadata = raw["metadata"]
-    owner = controller_of(metadata)
     narrowed = {name: metadata[name] for name in _METADATA if name in metadata}
     narrowed["annotations"] = _annotations(metadata.get("annotations", {}))
     narrowed["ownerReferences"] = metadata.get("ownerReferences", [])
@@ -88,7 +86,6 @@ def _narrow(raw: Mapping[str, Any], kept: dict[str, Any]) -> Observed:
         key=key_of(raw),
         uid=metadata["uid"],
         resource_version=int(metadata["resourceVersion"]),
-        owner_uid=owner["uid"] if owner else None,
         body=orjson.dumps({"metadata": narrowed, **kept}),
     )
 

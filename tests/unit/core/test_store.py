@@ -10,11 +10,10 @@ KEY = Key("demo", "iris")
 class Value:
     resource_version: int
     uid: str = "first"
-    owner: str | None = None
 
 
 def store_of(**values: Value) -> Store[str, Value]:
-    store: Store[str, Value] = Store(lambda value: value.owner)
+    store: Store[str, Value] = Store()
     for key, value in values.items():
         store.put(key, value)
     return store
@@ -41,51 +40,55 @@ def test_versions_are_compared_as_numbers() -> None:
 
 def test_a_deleted_object_is_gone_and_told() -> None:
     store = store_of(a=Value(1))
-    assert store.delete("a", "first") == Value(1)
+    assert store.delete("a", "first", 4) == Value(1)
     assert store.get("a") is None
-    assert store.delete("a", "first") is None
+    assert store.delete("a", "first", 4) is None
 
 
 def test_a_late_answer_does_not_bring_a_deleted_object_back() -> None:
     store = store_of(a=Value(1))
-    store.delete("a", "first")
+    store.delete("a", "first", 4)
     assert not store.put("a", Value(2))
     assert store.get("a") is None
 
 
 def test_an_object_that_was_created_anew_under_the_same_name_takes_the_place() -> None:
     store = store_of(a=Value(1))
-    store.delete("a", "first")
+    store.delete("a", "first", 4)
     assert store.put("a", Value(5, uid="second"))
     assert store.get("a") == Value(5, uid="second")
+
+
+def test_an_object_that_got_its_label_back_is_known_again() -> None:
+    store = store_of(a=Value(1))
+    store.delete("a", "first", 4)
+    assert store.put("a", Value(5))
+    assert store.get("a") == Value(5)
+
+
+def test_an_object_that_was_read_after_it_lost_its_label_is_known() -> None:
+    store = store_of(a=Value(1))
+    store.delete("a", "first", 4)
+    assert store.put("a", Value(4))
+
+
+def test_the_late_news_of_a_lost_label_spares_the_object_that_has_it_back() -> None:
+    store = store_of(a=Value(5))
+    assert store.delete("a", "first", 4) is None
+    assert store.get("a") == Value(5)
 
 
 def test_the_late_news_of_the_deletion_spares_the_new_object() -> None:
     store = store_of(a=Value(1))
     store.put("a", Value(5, uid="second"))
-    assert store.delete("a", "first") is None
+    assert store.delete("a", "first", 4) is None
     assert store.get("a") == Value(5, uid="second")
 
 
-def test_owners_know_their_objects() -> None:
-    store = store_of(a=Value(1, owner="x"), b=Value(2, uid="b", owner="x"), c=Value(3, uid="c", owner="y"))
-    assert set(store.owned_by("x")) == {"a", "b"}
-    assert store.owned_by("nobody") == {}
-
-
-def test_an_object_that_changes_its_owner_leaves_the_old_one() -> None:
-    store = store_of(a=Value(1, owner="x"))
-    store.put("a", Value(2, owner="y"))
-    assert (set(store.owned_by("x")), set(store.owned_by("y"))) == (set(), {"a"})
-    store.put("a", Value(3))
-    assert store.owned_by("y") == {}
-
-
 def test_a_list_removes_what_vanished_while_nobody_watched() -> None:
-    store = store_of(a=Value(1), b=Value(2, uid="b", owner="x"))
-    assert store.replace({"a": "first"}, 9) == {"b": Value(2, uid="b", owner="x")}
+    store = store_of(a=Value(1), b=Value(2, uid="b"))
+    assert store.replace({"a": "first"}, 9) == {"b": Value(2, uid="b")}
     assert list(store) == ["a"]
-    assert store.owned_by("x") == {}
 
 
 def test_a_list_removes_the_predecessor_of_an_object_that_was_created_anew() -> None:
@@ -109,5 +112,5 @@ def test_deletions_are_not_remembered_without_bound() -> None:
     store: Store[str, Value] = Store()
     for number in range(10_000):
         store.put("a", Value(number, uid=str(number)))
-        store.delete("a", str(number))
-    assert len(store._deleted) < 5_000
+        store.delete("a", str(number), number)
+    assert len(store._left) < 5_000

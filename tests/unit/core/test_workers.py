@@ -93,6 +93,15 @@ async def test_what_only_needs_another_look_is_told_to_no_one(error: Exception) 
 
 
 @in_virtual_time
+async def test_a_conflict_that_lasts_is_told() -> None:
+    failures = [Conflict(f"changed {n}") for n in range(8)]
+    pool = Pool(*failures)
+    await pool.run_for(1000)
+    assert pool.reports == failures[6:]
+    assert pool.outcomes.outcomes == ["requeue"] * 6 + ["error"] * 2 + ["success"]
+
+
+@in_virtual_time
 async def test_a_transient_failure_is_told_and_tried_again_ever_more_slowly() -> None:
     failures = [Transient(f"down {n}") for n in range(3)]
     pool = Pool(*failures)
