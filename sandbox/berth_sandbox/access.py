@@ -36,6 +36,9 @@ class Provider(Protocol):
     def up(self, name: str) -> Access:
         """Return the running cluster of this name, started now if needed."""
 
+    def is_running(self, name: str) -> bool:
+        """Tell whether the cluster of this name is there."""
+
     def running(self, name: str) -> AbstractContextManager[Access]:
         """Run a cluster for as long as the block lasts."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from berth_sandbox import demo, folders, images, stages
 from berth_sandbox.access import Access
-from berth_sandbox.cluster import binaries, cluster
+from berth_sandbox.cluster import binaries
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.provider import choose
 
@@ -70,8 +70,8 @@ def _down(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    running = cluster.find(options.name)
-    print(f"{options.name}: {'running, in ' + str(running.folder) if running else 'not running'}")
+    running = choose(STATE).is_running(options.name)
+    print(f"{options.name}: {'running' if running else 'not running'}")
 
 
 def _build(_: argparse.Namespace) -> None:

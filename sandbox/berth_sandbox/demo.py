@@ -66,7 +66,7 @@ def show(provider: Provider, cluster: str) -> Access:
 def train() -> None:
     """Train the models of the examples, unless they are there already."""
     output = folders.REPOSITORY / MODELS
-    if not output.is_dir():
+    if not (output / "model.onnx").exists():  # the last that is written
         with step("training a model on the iris data"):
             script = folders.REPOSITORY / "examples" / "iris" / "train.py"
             Runner().run(sys.executable, script, output)

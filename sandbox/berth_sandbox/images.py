@@ -47,11 +47,6 @@ class Image:
         return f"{self.repository}:{self.tag}"
 
     @property
-    def alias(self) -> str:
-        """Return the name under which manifests written by hand find it."""
-        return f"{self.repository}:dev"
-
-    @property
     def file_name(self) -> str:
         """Return the last part of the repository."""
         return self.repository.rpartition("/")[2]

@@ -26,7 +26,7 @@ class Kind:
 
     def up(self, name: str) -> Access:
         """Return the running cluster of this name, started now if needed."""
-        if name not in self.runner.run("kind", "get", "clusters").split():
+        if not self.is_running(name):
             with step(f"starting the cluster {name} with kind"):
                 config = folders.REPOSITORY / CONFIG
                 self.runner.run(
@@ -37,6 +37,10 @@ class Kind:
         kubeconfig.write_text(self.runner.run("kind", "get", "kubeconfig", "--name", name))
         kubeconfig.chmod(0o600)
         return Access(kubeconfig, (_kubectl(), _helm()))
+
+    def is_running(self, name: str) -> bool:
+        """Tell whether the cluster of this name is there."""
+        return name in self.runner.run("kind", "get", "clusters").split()
 
     @contextmanager
     def running(self, name: str) -> Iterator[Access]:

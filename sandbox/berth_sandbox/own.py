@@ -26,6 +26,10 @@ class Own:
             running = _complete(name) or self._boot(name)
         return Access(running.kubeconfig, programs)
 
+    def is_running(self, name: str) -> bool:
+        """Tell whether the cluster of this name is there."""
+        return cluster.find(name) is not None
+
     @contextmanager
     def running(self, name: str) -> Iterator[Access]:
         """Run a cluster for as long as the block lasts, or the process lives."""
@@ -42,7 +46,6 @@ class Own:
             if not running.has_image(image.reference):
                 with step(f"loading the image {image.reference}"):
                     running.load_image(archive)
-                    running.tag_image(image.reference, image.alias)
 
     def down(self, name: str) -> None:
         """Remove every trace of the cluster; there may be none."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from berth_sandbox import demo, images
+from berth_sandbox import demo, images, kind
 from berth_sandbox.access import Access
 from berth_sandbox.demo import EXAMPLES, NAMESPACE, Example, is_ready
 from berth_sandbox.errors import SandboxError
@@ -84,6 +84,17 @@ def test_more_replicas_come_and_go(examples: Access) -> None:
     for replicas in (2, 1):
         patch(examples, ONNX, {"spec": {"scaling": {"replicas": replicas}}})
         eventually(lambda replicas=replicas: get(examples, ONNX)["status"].get("readyReplicas") == replicas)
+
+
+@pytest.mark.skipif(kind.usable(), reason="kind comes without a metrics-server")
+def test_an_autoscaler_sees_the_load(examples: Access) -> None:
+    patch(examples, ONNX, {"spec": {"scaling": {"replicas": None, "maxReplicas": 2}}})
+    autoscaler = f"horizontalpodautoscaler/{ONNX.name}"
+    seen = "--output=jsonpath={.status.currentMetrics[0].resource.current.averageUtilization}"
+    eventually(lambda: bool(examples.kubectl("get", autoscaler, f"--namespace={NAMESPACE}", seen).strip()))
+    patch(examples, ONNX, {"spec": {"scaling": {"replicas": 1, "maxReplicas": None}}})
+    left = ("get", "horizontalpodautoscalers", f"--namespace={NAMESPACE}", "--output=name")
+    eventually(lambda: ONNX.name not in examples.kubectl(*left))
 
 
 def test_a_new_version_rolls_out_without_a_refused_request(examples: Access, caller: Caller) -> None:

@@ -73,10 +73,6 @@ class Cluster:
         """Tell whether the node has an image of this name."""
         return reference in self._ctr("list", "--quiet").split()
 
-    def tag_image(self, reference: str, alias: str) -> None:
-        """Give an image of the node a second name."""
-        self._ctr("tag", "--force", reference, alias)
-
     def _ctr(self, *arguments: str | Path) -> str:
         return self.machine.runner.run("ctr", "--namespace=k8s.io", "images", *arguments)
 

@@ -114,9 +114,8 @@ def test_a_tag_follows_the_inputs_of_the_image(repository: Path) -> None:
     assert image().tag != first
 
 
-def test_an_image_has_a_name_for_the_chart_and_one_for_people(repository: Path) -> None:
+def test_an_image_is_named_by_its_repository_and_content(repository: Path) -> None:
     assert image().reference == f"localhost/some/thing:{image().tag}"
-    assert image().alias == "localhost/some/thing:dev"
     assert image().file_name == "thing"
 
 
