@@ -13,8 +13,8 @@ from berth.core.store import Store
 from berth.plan import cluster
 from berth.plan.causes import Cause, cause_from_events, fetched, first_cause, starting_pod
 from berth.plan.children import KEY_NAMES, SERVING, Desired, ScoringImage, kept_image, serving_hash
-from berth.plan.cluster import Observation, Plan
-from berth.plan.labels import selector_labels
+from berth.plan.cluster import Golden, Observation, Plan
+from berth.plan.labels import pod_selector
 from berth.plan.observed import Observed, key_of
 from berth.plan.report import is_ready
 from berth.plan.resources import DEPLOYMENTS, POD_EVENTS, PODS, SECRETS, SERVICES, Resource
@@ -66,7 +66,7 @@ class AksTarget:
         ours = own(subject, children)
         rollout = read_rollout(ours.get(DEPLOYMENTS))
         serving = cluster.is_serving(subject, rollout)
-        golden = self._golden.outcome(subject, ours.get(SERVICES)) if serving else None
+        golden = self._golden_outcome(subject, ours, rollout)
         if DEPLOYMENTS not in ours or not self._pods_can_tell(subject, rollout, serving):
             return Observation(children, golden=golden)
         pods = await self._pods(subject, ours[DEPLOYMENTS])
@@ -81,6 +81,10 @@ class AksTarget:
         """Write the differences, and learn at once what the API server made of them."""
         for step in plan.steps:
             await self._take(subject, step)
+
+    def forget(self, key: Key) -> None:
+        """Ask its endpoint no more."""
+        self._golden.forget(key)
 
     def _children(self, subject: Subject) -> Children:
         found = {}
@@ -97,11 +101,23 @@ class AksTarget:
             return rollout.observed
         return not is_ready(subject) and not all(model.sha256 for model in subject.spec.all_models)
 
+    def _golden_outcome(self, subject: Subject, ours: Children, rollout: Rollout) -> Golden | None:
+        """Ask only what serves the current spec: replicas of an earlier one may be complete as well."""
+        can_answer = cluster.is_serving(subject, rollout) and rollout.available and SERVICES in ours
+        if subject.spec.validation and can_answer:
+            serving = self._serving_hash(subject, ours[DEPLOYMENTS])
+            if ours[DEPLOYMENTS]["metadata"]["annotations"].get(SERVING) == serving:
+                return self._golden.outcome(subject, ours[SERVICES], serving)
+        self._golden.forget(subject.key)
+        return None
+
+    def _serving_hash(self, subject: Subject, deployment: Mapping[str, Any]) -> str:
+        return serving_hash(subject, kept_image(subject, self._image, observed=deployment))
+
     async def _pods(self, subject: Subject, deployment: Mapping[str, Any]) -> list[Object]:
         """Read the Pods of the current spec; those of an earlier one would tell of what is over."""
-        serving = serving_hash(subject, kept_image(subject, self._image, observed=deployment))
-        labels = ",".join(f"{name}={value}" for name, value in selector_labels(subject).items())
-        listing = await self._api.list(PODS, subject.metadata.namespace, labels=labels)
+        serving = self._serving_hash(subject, deployment)
+        listing = await self._api.list(PODS, subject.metadata.namespace, labels=pod_selector(subject))
         return [
             pod for pod in listing.items if pod["metadata"].get("annotations", {}).get(SERVING) == serving
         ]
