@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from berth_scoring.config import ModelSource
 from berth_scoring.execution import InlineQueue, Lane, WorkQueue
-from berth_scoring.formats.base import FormatModel, InputError, Tensors
+from berth_scoring.formats.base import FormatModel, InputError, Tensors, TensorSpec
 from berth_scoring.messages import Refusal, Request
 
 INLINE_SECONDS = 200e-6
@@ -32,8 +32,8 @@ class Call:
 
     @property
     def rows(self) -> int:
-        """The number of rows, the same for every input."""
-        return len(next(iter(self.inputs.values())))
+        """The number of rows, one for scalars."""
+        return max(array.shape[0] if array.shape else 1 for array in self.inputs.values())
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -55,7 +55,8 @@ class ModelService:
         self._queue = queue
         self._inline = inline
         self._inline_rows = INLINE_ROWS if seconds_per_row(model) < INLINE_SECONDS else 0
-        self._lane: Lane[Call, Tensors] = Lane(lambda calls: answer_together(model, calls), model.max_batch)
+        max_batch = model.max_batch if model.max_batch > 1 and rows_stand_alone(model) else 1
+        self._lane: Lane[Call, Tensors] = Lane(lambda calls: answer_together(model, calls), max_batch)
 
     async def predict(self, request: Request, inputs: Inputs, outputs: tuple[str, ...]) -> Tensors:
         """Wait for the model's outputs; a refusal says what was wrong with the values."""
@@ -80,6 +81,34 @@ def seconds_per_row(model: FormatModel) -> float:
             return math.inf
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+def rows_stand_alone(model: FormatModel) -> bool:
+    """Whether a row among others gets the answer that it gets alone: a first dimension may be time, say."""
+    outputs = tuple(spec.name for spec in model.outputs)
+    calls = [Call({spec.name: _row_of(spec, value) for spec in model.inputs}, outputs) for value in range(3)]
+    together = _attempt(model, join(calls))
+    parts = [] if isinstance(together, Exception) else split(together, [call.rows for call in calls])
+    alone = [_attempt(model, call) for call in calls]
+    return bool(parts) and all(_agree(part, answer) for part, answer in zip(parts, alone, strict=True))
+
+
+def _row_of(spec: TensorSpec, value: int) -> NDArray[Any]:
+    shape = [length or 1 for length in spec.shape]
+    return np.full(shape, str(value) if spec.dtype.kind == "O" else value, spec.dtype)
+
+
+def _agree(part: Tensors, answer: Tensors | Exception) -> bool:
+    return not isinstance(answer, Exception) and all(
+        part[name].shape == array.shape and _close(part[name], array) for name, array in answer.items()
+    )
+
+
+def _close(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    if one.dtype.kind == "f":
+        # A larger product may be summed in another order.
+        return np.allclose(one, other, rtol=1e-3, atol=1e-6, equal_nan=True)
+    return np.array_equal(one, other)
 
 
 def answer_together(model: FormatModel, calls: Sequence[Call]) -> list[Tensors | Exception]:

@@ -25,7 +25,7 @@ class SklearnModel:
     def __init__(self, estimator: Any) -> None:  # noqa: ANN401 - scikit-learn has no types
         self._methods = {"predict": estimator.predict}
         if hasattr(estimator, "predict_proba"):
-            self._methods["predict_proba"] = estimator.predict_proba
+            self._methods["predict_proba"] = lambda rows: _rows_first(estimator.predict_proba(rows))
         features = getattr(estimator, "n_features_in_", None)
         self.inputs = (TensorSpec("input", np.dtype(np.float64), (None, features)),)
         self.outputs = tuple(_output_spec(name, estimator) for name in self._methods)
@@ -45,6 +45,12 @@ def load(folder: Path, _threads: int) -> SklearnModel:
     if not hasattr(estimator, "predict"):
         raise ModelLoadError(f"a {type(estimator).__name__} has no predict method")
     return SklearnModel(estimator)
+
+
+def _rows_first(answer: Any) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    # Classifiers of several outputs answer with a list, which holds the rows of each output.
+    several = isinstance(answer, list) and np.ndim(answer[0]) > 1
+    return np.stack(answer, axis=1) if several else answer
 
 
 def _output_spec(name: str, estimator: Any) -> TensorSpec:  # noqa: ANN401 - scikit-learn has no types

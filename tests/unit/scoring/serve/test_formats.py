@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import pickle
 from collections.abc import Mapping
@@ -12,13 +13,24 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 from onnx import TensorProto, helper
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
+from berth_scoring.config import ModelSource, RequestLimits
+from berth_scoring.execution import InlineQueue, WorkQueue
 from berth_scoring.formats import onnx as onnx_format
 from berth_scoring.formats import sklearn as sklearn_format
 from berth_scoring.formats.base import InputError, ModelLoadError, TensorSpec
-from berth_scoring.formats.service import Call, answer_together, join, seconds_per_row, split
+from berth_scoring.formats.service import (
+    Call,
+    ModelService,
+    answer_together,
+    join,
+    rows_stand_alone,
+    seconds_per_row,
+    split,
+)
 from berth_scoring.formats.tensors import array_of, check_shape
-from berth_scoring.messages import Refusal
+from berth_scoring.messages import Refusal, Request
 
 ROWS = np.array([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]])
 
@@ -41,6 +53,20 @@ class Doubler:
         if (rows < 0).any():
             raise InputError("negative")
         return dict.fromkeys(outputs, rows * 2)
+
+
+class Sideways(Doubler):
+    """Answers with a row per feature, so that joined requests look as if they could be taken apart."""
+
+    def predict(self, inputs: Mapping[str, Any], outputs: tuple[str, ...]) -> dict[str, Any]:
+        return dict.fromkeys(outputs, inputs["x"].T)
+
+
+class Running(Doubler):
+    """Adds each row to those before it: the first dimension is time."""
+
+    def predict(self, inputs: Mapping[str, Any], outputs: tuple[str, ...]) -> dict[str, Any]:
+        return dict.fromkeys(outputs, inputs["x"].cumsum(axis=0))
 
 
 class Summer(Doubler):
@@ -112,6 +138,26 @@ def test_answers_that_cannot_be_taken_apart_are_computed_one_by_one() -> None:
     assert (one["y"].tolist(), two["y"].tolist()) == ([1], [2])
 
 
+@pytest.mark.parametrize(
+    ("model", "expected"), [(Doubler, True), (Sideways, False), (Running, False), (Summer, False)]
+)
+def test_rows_stand_alone_where_each_gets_the_answer_it_gets_alone(
+    model: type[Doubler], expected: bool
+) -> None:
+    assert rows_stand_alone(model()) is expected
+
+
+@pytest.mark.parametrize("model", [Sideways, Running])
+async def test_no_request_gets_what_belongs_to_another(model: type[Doubler]) -> None:
+    source = ModelSource(name="m", version="1", uri="file:///x")
+    service = ModelService(source, model(), WorkQueue(RequestLimits()), InlineQueue())
+    request = Request("POST", "/")
+    rows = [np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])]
+    answers = await asyncio.gather(*(service.predict(request, {"x": row}, ("y",)) for row in rows))
+    alone = [model().predict({"x": row}, ("y",)) for row in rows]
+    assert [answer["y"].tolist() for answer in answers] == [answer["y"].tolist() for answer in alone]
+
+
 def test_a_model_that_refuses_a_row_of_zeros_is_never_quick() -> None:
     class Picky(Doubler):
         inputs = (TensorSpec("z", np.dtype(np.float64), (None, 2)),)
@@ -127,6 +173,16 @@ def test_a_classifier_predicts_and_tells_probabilities_when_asked(sklearn_folder
     answer = model.predict({"input": ROWS}, ("predict", "predict_proba"))
     assert answer["predict"].tolist() == [0, 2]
     np.testing.assert_allclose(answer["predict_proba"].sum(axis=1), 1)
+
+
+def test_a_classifier_of_several_outputs_tells_probabilities_row_by_row(tmp_path: Path) -> None:
+    features = np.array([[0.0], [1.0], [2.0], [3.0]])
+    fitted = DecisionTreeClassifier().fit(features, [[0, 1], [0, 0], [1, 0], [1, 0]])
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(fitted))
+    model = sklearn_format.load(tmp_path, 1)
+    answer = model.predict({"input": features[:3]}, ("predict_proba",))["predict_proba"]
+    assert answer.tolist() == [[[1, 0], [0, 1]], [[1, 0], [1, 0]], [[0, 1], [1, 0]]]
+    assert rows_stand_alone(model)
 
 
 def test_a_regressor_in_a_pickle_is_served(tmp_path: Path) -> None:
