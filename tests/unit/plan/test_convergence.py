@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reconciled import KEY, World
 
 from berth.plan.children import APPLIED, PULL_POLICY, SCORING_IMAGE, SERVING
+from berth.plan.labels import MANAGED_BY
 from berth.plan.resources import DEPLOYMENTS
 from berth.plan.steps import child_names
 
@@ -94,9 +95,13 @@ async def test_any_field_edited_by_hand_is_repaired_and_told(fields: Spec, data:
 
 
 def _editable(path: tuple[str, ...]) -> bool:
-    """Leave out what tells an item of a list from others, and who owns the object: then it is another one."""
+    """Leave out what tells an item of a list from others, who owns the object, and what the watch selects."""
     is_key = len(path) > 1 and path[-2].startswith("{") and path[-1] in json.loads(path[-2])
-    return not is_key and path[0] not in ("apiVersion", "kind") and "ownerReferences" not in path
+    return (
+        not is_key
+        and path[0] not in ("apiVersion", "kind")
+        and not {"ownerReferences", MANAGED_BY} & set(path)
+    )
 
 
 def _nested(path: tuple[str, ...], value: object) -> Any:
