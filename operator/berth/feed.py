@@ -7,8 +7,8 @@ from berth.core.queue import WorkQueue
 from berth.core.store import Store
 from berth.plan.observed import (
     Observed,
-    controller_of,
     key_of,
+    model_deployment_of,
     narrow_child,
     narrow_model_deployment,
     narrow_secret,
@@ -71,6 +71,6 @@ class Feed:
         if resource is MODEL_DEPLOYMENTS:
             self._queue.add(observed.key)
             return
-        owner = controller_of(raw["metadata"])
-        if owner is not None and owner["kind"] == MODEL_DEPLOYMENTS.kind:
-            self._queue.add(Key(observed.key.namespace, owner["name"]))
+        owner = model_deployment_of(raw["metadata"])
+        if owner is not None:
+            self._queue.add(Key(observed.key.namespace, owner))

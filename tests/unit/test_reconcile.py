@@ -167,6 +167,17 @@ async def test_an_object_of_somebody_else_is_refused_and_left_alone(resource: An
     assert world.cluster.objects[resource, KEY].found == before
 
 
+async def test_an_object_of_another_products_model_deployment_is_refused_and_left_alone() -> None:
+    world = World(spec())
+    owner = {"apiVersion": "seldon.example/v1", "kind": "ModelDeployment", "name": "iris", "uid": "its"}
+    metadata = {"name": "iris", "namespace": "demo", "ownerReferences": [owner | {"controller": True}]}
+    metadata["labels"] = {MANAGED_BY: "berth"}
+    world.cluster.put(DEPLOYMENTS, {"metadata": metadata, "spec": {"replicas": 1}})
+    with pytest.raises(Terminal, match=r"ModelDeployment iris of seldon\.example/v1"):
+        await world.once()
+    assert "delete Deployment" not in world.cluster.writes
+
+
 async def test_a_new_deployment_of_an_old_name_is_not_ready_by_the_old_ones_pods() -> None:
     old = World(spec())
     await old.settle(ready=1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from berth.api.deployment import GROUP, KIND
 from berth.core.keys import Key
 
 FIELD_MANAGER = "berth"
@@ -75,6 +76,15 @@ def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the owner reference that claims to control the object."""
     owners = metadata.get("ownerReferences", ())
     return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def model_deployment_of(metadata: Mapping[str, Any]) -> str | None:
+    """Return the name of the ModelDeployment, of Berth and no other product, that controls the object."""
+    owner = controller_of(metadata) or {}
+    if owner.get("kind") != KIND or owner["apiVersion"].partition("/")[0] != GROUP:
+        return None
+    name: str = owner["name"]
+    return name
 
 
 def _narrow(raw: Mapping[str, Any], kept: dict[str, Any]) -> Observed:

@@ -11,7 +11,7 @@ from berth.core.keys import Key
 from berth.plan import children
 from berth.plan.children import APPLIED, KEY_NAMES, Desired, ScoringImage
 from berth.plan.diff import covers
-from berth.plan.observed import controller_of
+from berth.plan.observed import controller_of, model_deployment_of
 from berth.plan.resources import AUTOSCALERS, DEPLOYMENTS, DISRUPTION_BUDGETS, SECRETS, SERVICES, Resource
 from berth.plan.subject import Subject
 
@@ -166,11 +166,10 @@ def _is_ours(subject: Subject, metadata: Parsed) -> bool:
 
 def refuse_stranger(subject: Subject, resource: Resource, metadata: Parsed) -> None:
     """Raise Terminal unless this or an earlier ModelDeployment of the same name made the object."""
-    reference = subject.owner_reference
-    controller = controller_of(metadata) or {}
-    if (controller.get("kind"), controller.get("name")) == (reference["kind"], reference["name"]):
+    if model_deployment_of(metadata) == subject.metadata.name:
         return
-    owner = f"{controller['kind']} {controller['name']}" if controller else "nobody that Berth knows"
+    controller = controller_of(metadata)
+    owner = "{kind} {name} of {apiVersion}".format_map(controller) if controller else "nobody known"
     raise Terminal(
         Reason.CONFLICT,
         f"{resource.kind} {metadata['name']} exists and belongs to {owner}: "
