@@ -1,0 +1,45 @@
+"""Serve the emulated Azure until the process is told to end: `python -m berth_sandbox.azure --help`."""
+
+import argparse
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from berth_sandbox.azure.clock import Clock
+from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.configuration import configure
+from berth_sandbox.azure.server import LOOPBACK, served
+
+
+def main() -> None:
+    """Serve what the command line describes, and print where it is."""
+    asyncio.run(_serve(_parser().parse_args()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="berth_sandbox.azure", description="Azure on one machine.")
+    parser.add_argument("--folder", type=Path, required=True, help="keeps the certificate authority")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any)")
+    parser.add_argument("--name", action="append", help="a name in the certificate; the first is in the URL")
+    parser.add_argument("--configuration", type=Path, help="JSON: tenants and subscriptions")
+    parser.add_argument("--factor", type=float, default=1.0, help="seconds that pass there in one of ours")
+    return parser
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    azure = Azure(clock=Clock(options.factor))
+    if options.configuration:
+        configure(azure, json.loads(options.configuration.read_text()))
+    told_to_end = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told_to_end.set)
+    names = options.name or LOOPBACK
+    async with served(azure, options.folder, host=options.host, port=options.port, names=names) as endpoint:
+        print(json.dumps({"url": endpoint.url, "caFile": str(endpoint.ca_file)}), flush=True)
+        await told_to_end.wait()
+
+
+if __name__ == "__main__":
+    main()
