@@ -25,7 +25,12 @@ def array_of(values: object, dtype: np.dtype[Any], field: str) -> NDArray[Any]:
         raise Refusal(
             400, f"{field}: expected {wanted}, found {_stranger(values, ACCEPTED_KINDS[dtype.kind])}"
         )
-    if dtype.kind in "iu":
+    return cast(array, dtype, field)
+
+
+def cast(array: NDArray[Any], dtype: np.dtype[Any], field: str) -> NDArray[Any]:
+    """Change the type of values; a whole number must fit the new one."""
+    if dtype.kind in "iu" and array.dtype != dtype:
         _check_range(array, dtype, field)
     with np.errstate(over="ignore"):  # what is too large for a short float is infinite in it
         return array.astype(dtype, copy=False)

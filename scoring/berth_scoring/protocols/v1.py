@@ -49,6 +49,8 @@ class V1:
 
     def _tensor(self, values: list[Any], index: int, field: str) -> NDArray[Any]:
         spec = self._inputs[index]
+        if not spec.shape:
+            raise Refusal(400, f"{field}: input {spec.name!r} is a scalar, not one per row: use V2")
         array = array_of(values, spec.dtype, field)
         check_shape(array, spec, field)
         return array
@@ -58,6 +60,9 @@ def rows_of(outputs: Tensors) -> object:
     """Return bare values for a single output, else one object per row."""
     if len(outputs) == 1:
         return next(iter(outputs.values()))
+    lengths = {array.shape[:1] for array in outputs.values()}
+    if len(lengths) > 1 or () in lengths:
+        raise Refusal(400, f"The outputs {', '.join(outputs)} differ in their number of rows: use V2")
     columns = [array.tolist() for array in outputs.values()]
     return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from berth_scoring import __version__
 from berth_scoring.formats.base import TensorSpec
 from berth_scoring.formats.service import Inputs, ModelService
-from berth_scoring.formats.tensors import array_of, check_shape
+from berth_scoring.formats.tensors import array_of, cast, check_shape
 from berth_scoring.messages import Refusal, Request, Response
 from berth_scoring.protocols.encoding import decode_object, encode
 
@@ -29,6 +29,8 @@ DATATYPES = {
     "BYTES": np.dtype(np.object_),
 }
 NAMES = {dtype: name for name, dtype in DATATYPES.items()}
+MAX_RANK = 32
+"""What every numpy can hold."""
 
 
 class V2:
@@ -73,9 +75,14 @@ class V2:
             raise Refusal(400, "inputs must be an array of tensors")
         named = [self._read_input(tensor, f"inputs[{index}]") for index, tensor in enumerate(tensors)]
         inputs = dict(named)
+        if len(inputs) < len(named):
+            raise Refusal(
+                400,
+                f"inputs: {len(named)} tensors, but the model takes one each of {', '.join(self._inputs)}",
+            )
         if missing := sorted(set(self._inputs) - set(inputs)):
             raise Refusal(400, f"inputs: the model also needs {', '.join(missing)}")
-        if len({len(array) for array in inputs.values()}) > 1:
+        if len({len(inputs[name]) for name, spec in self._inputs.items() if spec.shape[:1] == (None,)}) > 1:
             raise Refusal(400, "inputs: the tensors differ in their number of rows")
         return inputs
 
@@ -90,7 +97,7 @@ class V2:
                 f"{field}.datatype: input {spec.name!r} takes {NAMES[spec.dtype]}, not {tensor['datatype']}",
             )
         check_shape(array, spec, f"{field}.shape")
-        return spec.name, array.astype(spec.dtype, copy=False)
+        return spec.name, cast(array, spec.dtype, f"{field}.data")
 
     def _spec(self, name: object, field: str) -> TensorSpec:
         if len(self._inputs) == 1:
@@ -103,13 +110,13 @@ class V2:
         return self._inputs[name]
 
     def _read_wanted(self, outputs: object) -> tuple[str, ...]:
-        if outputs is None:
+        if outputs is None or outputs == []:
             return self._service.model.defaults
         if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
             raise Refusal(400, "outputs must be an array of objects with a name")
         names = tuple(output.get("name") for output in outputs)
         for index, name in enumerate(names):
-            if name not in self._outputs:
+            if not isinstance(name, str) or name not in self._outputs:
                 known = ", ".join(self._outputs)
                 raise Refusal(400, f"outputs[{index}].name: the model has no output {name!r}, but {known}")
         return names
@@ -120,9 +127,7 @@ def read_tensor(tensor: dict[str, Any], field: str) -> NDArray[Any]:
     dtype = DATATYPES.get(str(tensor.get("datatype")))
     if dtype is None:
         raise Refusal(400, f"{field}.datatype must be one of {', '.join(DATATYPES)}")
-    shape = tensor.get("shape")
-    if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
-        raise Refusal(400, f"{field}.shape must be an array of whole numbers")
+    shape = _read_shape(tensor.get("shape"), field)
     if not isinstance(tensor.get("data"), list):
         raise Refusal(400, f"{field}.data must be an array")
     array = array_of(tensor["data"], dtype, f"{field}.data")
@@ -131,10 +136,20 @@ def read_tensor(tensor: dict[str, Any], field: str) -> NDArray[Any]:
     return array.reshape(shape)
 
 
+def _read_shape(shape: object, field: str) -> list[int]:
+    if isinstance(shape, list) and len(shape) <= MAX_RANK and all(type(n) is int and n > 0 for n in shape):
+        return shape
+    raise Refusal(400, f"{field}.shape must be an array of up to {MAX_RANK} whole numbers above 0")
+
+
 def write_tensor(name: str, array: NDArray[Any]) -> dict[str, object]:
     """Write a tensor with its data flat, in row-major order."""
-    dtype = np.dtype(np.object_) if array.dtype.kind in "US" else array.dtype
-    return {"name": name, "datatype": NAMES[dtype], "shape": list(array.shape), "data": array.ravel()}
+    return {
+        "name": name,
+        "datatype": _datatype(array.dtype),
+        "shape": list(array.shape),
+        "data": array.ravel(),
+    }
 
 
 async def server_metadata(_request: Request) -> Response:
@@ -144,5 +159,8 @@ async def server_metadata(_request: Request) -> Response:
 
 def _describe(spec: TensorSpec) -> dict[str, object]:
     shape = [-1 if length is None else length for length in spec.shape]
-    datatype = NAMES["O" if spec.dtype.kind in "US" else spec.dtype]  # type: ignore[index] # a dtype equals its code
-    return {"name": spec.name, "datatype": datatype, "shape": shape}
+    return {"name": spec.name, "datatype": _datatype(spec.dtype), "shape": shape}
+
+
+def _datatype(dtype: np.dtype[Any]) -> str:
+    return "BYTES" if dtype.kind in "US" else NAMES[dtype]

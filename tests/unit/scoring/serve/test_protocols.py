@@ -1,11 +1,17 @@
 """V1, V2 and `/score` of models that are served by their format alone."""
 
+import functools
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import joblib
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
+from sklearn.linear_model import LogisticRegression
 
 from berth_scoring.app import Application
 from berth_scoring.config import ModelSource, RequestLimits
@@ -13,12 +19,40 @@ from berth_scoring.execution import InlineQueue, WorkQueue
 from berth_scoring.formats import onnx as onnx_format
 from berth_scoring.formats import sklearn as sklearn_format
 from berth_scoring.formats.service import ModelService
+from berth_scoring.messages import Refusal
 from berth_scoring.metrics import Metrics
 from berth_scoring.protocols.routes import model_routes, score_handlers, score_schema
+from berth_scoring.protocols.v1 import rows_of
 from berth_scoring.routes import RouteFactory, azure_routes
 from berth_scoring.swagger import Service, Swagger, documents
 
 SETOSA, VIRGINICA = [5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]
+
+
+@pytest.fixture(scope="module")
+def named_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier whose classes are strings."""
+    folder = tmp_path_factory.mktemp("named")
+    fitted = LogisticRegression().fit([[0.0], [1.0]], ["no", "yes"])
+    joblib.dump(fitted, folder / "model.joblib")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scaling_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A graph that multiplies rows by a scalar, and adds them all up."""
+    folder = tmp_path_factory.mktemp("scaling")
+    value = functools.partial(helper.make_tensor_value_info, elem_type=TensorProto.INT32)
+    nodes = [
+        helper.make_node("Mul", ["x", "by"], ["scaled"]),
+        helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+    ]
+    inputs = [value("x", shape=["n", 2]), value("by", shape=[])]
+    outputs = [value("scaled", shape=["n", 2]), value("total", shape=[])]
+    graph = helper.make_graph(nodes, "scaling", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, folder / "model.onnx")
+    return folder
 
 
 @pytest.fixture
@@ -27,9 +61,16 @@ async def serve(
     client: Callable[[Application], Any],
     sklearn_folder: Path,
     onnx_folder: Path,
+    named_folder: Path,
+    scaling_folder: Path,
 ) -> AsyncIterator[Callable[..., Any]]:
     queue, inline = WorkQueue(RequestLimits()), InlineQueue()
-    loaders = {"sklearn": (sklearn_format.load, sklearn_folder), "onnx": (onnx_format.load, onnx_folder)}
+    loaders = {
+        "sklearn": (sklearn_format.load, sklearn_folder),
+        "onnx": (onnx_format.load, onnx_folder),
+        "named": (sklearn_format.load, named_folder),
+        "scaling": (onnx_format.load, scaling_folder),
+    }
 
     def start(*formats: str) -> Any:
         services = []
@@ -115,7 +156,10 @@ async def test_v2_answers_only_the_outputs_asked_for(serve: Any) -> None:
         ([1], "inputs[0] must be an object"),
         ([tensor(datatype="FLOAT")], "inputs[0].datatype must be one of"),
         ([tensor(datatype="BYTES", data=["a"] * 4)], "inputs[0].datatype: input 'X' takes FP32, not BYTES"),
-        ([tensor(shape=[1, -4])], "inputs[0].shape must be an array of whole numbers"),
+        ([tensor(shape=[1, -4])], "inputs[0].shape must be an array of up to 32 whole numbers above 0"),
+        ([tensor(shape=[1] * 70, data=[1])], "inputs[0].shape must be an array of up to 32 whole numbers"),
+        ([tensor(shape=[0, 10**15], data=[])], "inputs[0].shape must be an array of up to 32 whole numbers"),
+        ([tensor(), tensor(name="bogus")], "inputs: 2 tensors, but the model takes one each of X"),
         ([tensor(shape=[2, 4])], "inputs[0].data: 4 values do not fill the shape [2, 4]"),
         ([tensor(shape=[4, 1])], "inputs[0].shape: expected shape [-1, 4] for input 'X', found [4, 1]"),
         ([tensor(data=1)], "inputs[0].data must be an array"),
@@ -126,6 +170,64 @@ async def test_v2_names_what_is_wrong(serve: Any, inputs: Any, text: str) -> Non
     answer = await serve("onnx")("POST", "/v2/models/onnx/infer", post({"inputs": inputs}))
     assert answer.status == 400
     assert text in answer.json["error"]
+
+
+SCALING = [
+    {"name": "x", "shape": [2, 2], "datatype": "INT32", "data": [1, 2, 3, 4]},
+    {"name": "by", "shape": [], "datatype": "INT32", "data": [10]},
+]
+
+
+async def test_v2_serves_models_with_scalars(serve: Any) -> None:
+    answer = await serve("scaling")("POST", "/v2/models/scaling/infer", post({"inputs": SCALING}))
+    assert answer.json["outputs"] == [
+        {"name": "scaled", "datatype": "INT32", "shape": [2, 2], "data": [10, 20, 30, 40]},
+        {"name": "total", "datatype": "INT32", "shape": [], "data": [10]},
+    ]
+
+
+async def test_v2_refuses_whole_numbers_that_the_model_cannot_hold(serve: Any) -> None:
+    large = {"name": "by", "shape": [], "datatype": "INT64", "data": [2**32 + 1]}
+    body = post({"inputs": [SCALING[0], large]})
+    answer = await serve("scaling")("POST", "/v2/models/scaling/infer", body)
+    assert (answer.status, answer.json) == (400, {"error": "inputs[1].data: a value does not fit int32"})
+
+
+async def test_v1_refuses_what_only_v2_can_express(serve: Any) -> None:
+    body = post({"instances": [{"x": [1, 2], "by": 3}]})
+    answer = await serve("scaling")("POST", "/v1/models/scaling:predict", body)
+    assert answer.status == 400
+    assert "input 'by' is a scalar, not one per row: use V2" in answer.json["error"]
+
+
+def test_v1_cannot_answer_outputs_that_differ_in_their_rows() -> None:
+    assert rows_of({"a": np.array([1, 2]), "b": np.array([3, 4])}) == [{"a": 1, "b": 3}, {"a": 2, "b": 4}]
+    for other in (np.array(3), np.array([3])):
+        with pytest.raises(Refusal, match="The outputs a, b differ in their number of rows: use V2"):
+            rows_of({"a": np.array([1, 2]), "b": other})
+
+
+@pytest.mark.parametrize("names", [[[]], [{}], [None], [1]])
+async def test_v2_refuses_an_output_whose_name_is_none(serve: Any, names: list[Any]) -> None:
+    body = {"inputs": [tensor()], "outputs": [{"name": name} for name in names]}
+    answer = await serve("onnx")("POST", "/v2/models/onnx/infer", post(body))
+    assert answer.status == 400
+    assert "outputs[0].name: the model has no output" in answer.json["error"]
+
+
+async def test_v2_answers_with_the_usual_outputs_where_none_are_named(serve: Any) -> None:
+    body = {"inputs": [tensor()], "outputs": []}
+    answer = await serve("onnx")("POST", "/v2/models/onnx/infer", post(body))
+    assert [output["name"] for output in answer.json["outputs"]] == ["label", "probabilities"]
+
+
+async def test_v2_describes_a_classifier_of_strings(serve: Any) -> None:
+    call = serve("named")
+    metadata = (await call("GET", "/v2/models/named")).json
+    assert metadata["outputs"][0] == {"name": "predict", "datatype": "BYTES", "shape": [-1]}
+    body = post({"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP64", "data": [1.0]}]})
+    [output] = (await call("POST", "/v2/models/named/infer", body)).json["outputs"]
+    assert (output["datatype"], output["data"]) == ("BYTES", ["yes"])
 
 
 async def test_v2_refuses_an_unknown_output(serve: Any) -> None:
