@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from installed_crds import install_crds
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
 from operator_process import User, operator
@@ -12,15 +13,13 @@ from berth.kube.connection import Connection
 from berth.plan.resources import DEPLOYMENTS, SECRETS, SERVICES, Resource
 from berth_sandbox.cluster.control_plane import ControlPlane
 
-CRDS = Path(__file__).resolve().parents[2] / "crds"
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
 
 
 @pytest.fixture
 async def user(control_plane_with_controllers: ControlPlane) -> AsyncIterator[User]:
     control_plane = control_plane_with_controllers
-    control_plane.kubectl("apply", "--server-side", "-f", CRDS)
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.berth.dev")
+    install_crds(control_plane)
     control_plane.kubectl("create", "namespace", "garbage")
     configuration = Configuration()
     load_kube_config(config_file=str(control_plane.kubeconfig), client_configuration=configuration)
