@@ -39,6 +39,7 @@ class V2:
     def __init__(self, service: ModelService) -> None:
         self._service = service
         self._inputs = {spec.name: spec for spec in service.model.inputs}
+        self._with_rows = [spec.name for spec in service.model.inputs if spec.shape[:1] == (None,)]
         self._outputs = {spec.name: spec for spec in service.model.outputs}
 
     async def infer(self, request: Request) -> Response:
@@ -82,7 +83,7 @@ class V2:
             )
         if missing := sorted(set(self._inputs) - set(inputs)):
             raise Refusal(400, f"inputs: the model also needs {', '.join(missing)}")
-        if len({len(inputs[name]) for name, spec in self._inputs.items() if spec.shape[:1] == (None,)}) > 1:
+        if len(self._with_rows) > 1 and len({len(inputs[name]) for name in self._with_rows}) > 1:
             raise Refusal(400, "inputs: the tensors differ in their number of rows")
         return inputs
 

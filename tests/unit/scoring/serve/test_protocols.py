@@ -40,14 +40,15 @@ def named_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scaling_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A graph that multiplies rows by a scalar, and adds them all up."""
+    """A graph that multiplies rows by a scalar and shifts them, and adds all of them up."""
     folder = tmp_path_factory.mktemp("scaling")
     value = functools.partial(helper.make_tensor_value_info, elem_type=TensorProto.INT32)
     nodes = [
-        helper.make_node("Mul", ["x", "by"], ["scaled"]),
+        helper.make_node("Mul", ["x", "by"], ["product"]),
+        helper.make_node("Add", ["product", "shift"], ["scaled"]),
         helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
     ]
-    inputs = [value("x", shape=["n", 2]), value("by", shape=[])]
+    inputs = [value("x", shape=["n", 2]), value("by", shape=[]), value("shift", shape=["n", 2])]
     outputs = [value("scaled", shape=["n", 2]), value("total", shape=[])]
     graph = helper.make_graph(nodes, "scaling", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -175,26 +176,38 @@ async def test_v2_names_what_is_wrong(serve: Any, inputs: Any, text: str) -> Non
 SCALING = [
     {"name": "x", "shape": [2, 2], "datatype": "INT32", "data": [1, 2, 3, 4]},
     {"name": "by", "shape": [], "datatype": "INT32", "data": [10]},
+    {"name": "shift", "shape": [2, 2], "datatype": "INT32", "data": [1, 1, 1, 1]},
 ]
 
 
 async def test_v2_serves_models_with_scalars(serve: Any) -> None:
     answer = await serve("scaling")("POST", "/v2/models/scaling/infer", post({"inputs": SCALING}))
     assert answer.json["outputs"] == [
-        {"name": "scaled", "datatype": "INT32", "shape": [2, 2], "data": [10, 20, 30, 40]},
+        {"name": "scaled", "datatype": "INT32", "shape": [2, 2], "data": [11, 21, 31, 41]},
         {"name": "total", "datatype": "INT32", "shape": [], "data": [10]},
     ]
 
 
 async def test_v2_refuses_whole_numbers_that_the_model_cannot_hold(serve: Any) -> None:
     large = {"name": "by", "shape": [], "datatype": "INT64", "data": [2**32 + 1]}
-    body = post({"inputs": [SCALING[0], large]})
+    body = post({"inputs": [SCALING[0], large, SCALING[2]]})
     answer = await serve("scaling")("POST", "/v2/models/scaling/infer", body)
     assert (answer.status, answer.json) == (400, {"error": "inputs[1].data: a value does not fit int32"})
 
 
+async def test_v2_refuses_tensors_that_differ_in_their_rows(serve: Any) -> None:
+    longer = SCALING[2] | {"shape": [3, 2], "data": [1] * 6}
+    answer = await serve("scaling")(
+        "POST", "/v2/models/scaling/infer", post({"inputs": [*SCALING[:2], longer]})
+    )
+    assert (answer.status, answer.json) == (
+        400,
+        {"error": "inputs: the tensors differ in their number of rows"},
+    )
+
+
 async def test_v1_refuses_what_only_v2_can_express(serve: Any) -> None:
-    body = post({"instances": [{"x": [1, 2], "by": 3}]})
+    body = post({"instances": [{"x": [1, 2], "by": 3, "shift": [1, 1]}]})
     answer = await serve("scaling")("POST", "/v1/models/scaling:predict", body)
     assert answer.status == 400
     assert "input 'by' is a scalar, not one per row: use V2" in answer.json["error"]
