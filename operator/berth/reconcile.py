@@ -7,16 +7,16 @@ from datetime import datetime
 from typing import Protocol
 
 from berth.api.common import Target as TargetKind
-from berth.api.conditions import Reason
+from berth.api.conditions import Condition, Reason
 from berth.api.status import ModelDeploymentStatus
 from berth.core.errors import Terminal
 from berth.core.keys import Key
 from berth.core.results import Done, Result
 from berth.core.store import Store
 from berth.plan.observed import Observed, narrow_model_deployment
-from berth.plan.report import Draft, Event, events, failed, next_status, suspended
+from berth.plan.report import Draft, Event, events, failed, next_status, suspended, unreadable
 from berth.plan.resources import MODEL_DEPLOYMENTS, Resource
-from berth.plan.subject import Subject
+from berth.plan.subject import Metadata, Subject
 from berth.targets.base import Object, Target
 
 logger = logging.getLogger(__name__)
@@ -89,10 +89,14 @@ class Reconciler:
         observed = self._subjects.get(key)
         if observed is None:
             return
-        subject = Subject.parse(observed)
-        with self._bind(key.namespace, key.name, subject.metadata.uid):
+        with self._bind(key.namespace, key.name, observed.uid):
             logger.warning("The pass failed: %s", error)
-            await self._report(subject, failed(subject, error))
+            try:
+                subject = Subject.parse(observed)
+            except Terminal:
+                await self._report_unreadable(observed, error)
+            else:
+                await self._report(subject, failed(subject, error))
 
     def _forget(self, key: Key) -> None:
         for target in self._targets.values():
@@ -114,18 +118,32 @@ class Reconciler:
             self._recorder.record(subject, event)
         await self._write(subject, status)
 
+    async def _report_unreadable(self, observed: Observed, error: Exception) -> None:
+        """Replace the status, in which every other word may be out of date."""
+        known = observed.parse()["status"]
+        conditions = map(Condition.model_validate, known.get("conditions", ()))
+        metadata = Metadata.parse(observed)
+        status = unreadable(metadata, conditions, error, self._clock())
+        if _as_json(status) != known:
+            await self._apply(metadata, status)
+
     async def _write(self, subject: Subject, status: ModelDeploymentStatus) -> None:
-        if status == subject.status:
-            return
+        if status != subject.status:
+            await self._apply(subject.metadata, status)
+
+    async def _apply(self, metadata: Metadata, status: ModelDeploymentStatus) -> None:
+        key = Key(metadata.namespace, metadata.name)
         body = {
             "apiVersion": MODEL_DEPLOYMENTS.api_version,
             "kind": MODEL_DEPLOYMENTS.kind,
-            "metadata": {
-                "name": subject.key.name,
-                "namespace": subject.key.namespace,
-                "uid": subject.metadata.uid,
-            },
-            "status": status.model_dump(by_alias=True, exclude_none=True, mode="json"),
+            "metadata": {"name": key.name, "namespace": key.namespace, "uid": metadata.uid},
+            "status": _as_json(status),
         }
-        written = await self._api.apply_status(MODEL_DEPLOYMENTS, body)
-        self._subjects.put(subject.key, narrow_model_deployment(written))
+        written = narrow_model_deployment(await self._api.apply_status(MODEL_DEPLOYMENTS, body))
+        # A spec that came in between is left to the watch, whose news would else be taken for an echo.
+        if Metadata.parse(written) == metadata:
+            self._subjects.put(key, written)
+
+
+def _as_json(status: ModelDeploymentStatus) -> Object:
+    return status.model_dump(by_alias=True, exclude_none=True, mode="json")

@@ -344,3 +344,51 @@ async def test_a_deleted_one_is_left_to_the_garbage_collector() -> None:
     world._raw["metadata"]["deletionTimestamp"] = "2026-11-01T13:00:00Z"
     assert await world.once() == Done()
     assert world.cluster.writes == []
+
+
+class Overtaken(World):
+    """The user applies another spec just before the operator writes a status."""
+
+    async def apply_status(self, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
+        if not self.statuses:
+            self.change(spec(model=MODEL | {"version": "4"}))
+        return await super().apply_status(resource, body)
+
+
+async def test_a_spec_that_comes_while_the_status_is_written_is_left_to_the_watch() -> None:
+    world = Overtaken(spec())
+    await world.once()
+    await world.once()
+    assert world.status["observedGeneration"] == 1
+    known = world.subjects.get(KEY)
+    assert known is not None
+    assert known.parse()["metadata"]["generation"] == 1
+    await world.settle(ready=1)
+    assert world.status["observedGeneration"] == 2
+
+
+@pytest.mark.parametrize("fields", [spec(target="Moon"), {}])
+async def test_a_spec_that_this_version_cannot_read_is_told_once(fields: dict[str, Any]) -> None:
+    world = World(spec())
+    await world.settle(ready=1)
+    told = len(world.statuses)
+    world.change(fields)
+    for _ in range(2):
+        with pytest.raises(Terminal) as unreadable:
+            await world.once()
+        await world.fail(unreadable.value)
+        world.now += timedelta(minutes=1)
+    assert len(world.statuses) == told + 1
+    assert world.condition("Ready")["status"] == "False"
+    assert world.condition("Stalled")["reason"] == "Unreadable"
+    assert "cannot read spec" in world.condition("Stalled")["message"]
+    assert world.status["observedGeneration"] == 2
+    world.change(spec())
+    await world.settle(ready=1)
+    assert world.condition("Ready")["status"] == "True"
+
+
+async def test_the_longest_words_of_a_server_are_shortened() -> None:
+    world = World(spec())
+    await world.fail(Terminal(Reason.REJECTED, "no " * 20_000))
+    assert len(world.condition("Stalled")["message"]) == 32_768

@@ -79,7 +79,9 @@ class Reason(StrEnum):
     # the target and the API server
     TARGET_NOT_AVAILABLE = "TargetNotAvailable"
     REJECTED = "Rejected"
+    TOO_LARGE = "TooLarge"
     CONFLICT = "Conflict"
+    UNREADABLE = "Unreadable"
     INTERNAL_ERROR = "InternalError"
 
 

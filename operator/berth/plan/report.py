@@ -1,6 +1,6 @@
 """The status of a ModelDeployment: a draft of conditions and fields, and how it becomes what is written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,9 +9,12 @@ from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reas
 from berth.api.status import AuthStatus, ModelDeploymentStatus, ModelStatus
 from berth.core.errors import ReconcileError, Terminal, Transient
 from berth.plan.children import keys_name, wants_keys
-from berth.plan.subject import Subject
+from berth.plan.subject import Metadata, Subject
 
 REQUESTED_AT = "reconcile.berth.dev/requestedAt"
+
+_LONGEST_MESSAGE = 32_768
+"""A server's words can be longer than what a condition may hold."""
 
 _VERDICT = frozenset(
     {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.SUSPENDED}
@@ -37,7 +40,9 @@ class Event:
 
 def condition(kind: str, status: ConditionStatus, reason: Reason, message: str) -> Condition:
     """Make a condition whose times and generation `next_status` fills in."""
-    return Condition(type=kind, status=status, reason=reason, message=message, last_transition_time="")
+    return Condition(
+        type=kind, status=status, reason=reason, message=message[:_LONGEST_MESSAGE], last_transition_time=""
+    )
 
 
 def ready(reason: Reason, message: str) -> Condition:
@@ -65,6 +70,15 @@ def failed(subject: Subject, error: Exception) -> Draft:
     """Say why a pass failed: the one place that turns errors into conditions."""
     others = tuple(known for known in subject.status.conditions or () if known.type not in _VERDICT)
     return Draft((*_verdict(error), *others))
+
+
+def unreadable(
+    metadata: Metadata, known: Iterable[Condition], error: Exception, now: datetime
+) -> ModelDeploymentStatus:
+    """Return the status of an object of which only the metadata can be read."""
+    verdict = [_of_generation(each, metadata.generation) for each in _verdict(error)]
+    conditions = merge(known, verdict, _moment(now))
+    return ModelDeploymentStatus(observed_generation=metadata.generation, conditions=conditions)
 
 
 def next_status(subject: Subject, draft: Draft, now: datetime) -> ModelDeploymentStatus:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from berth.api.base import ApiModel
+from berth.api.conditions import Reason
 from berth.api.deployment import GROUP, KIND, VERSION, ModelDeployment
+from berth.core.errors import Terminal
 from berth.core.keys import Key
 from berth.plan.observed import Observed
 
@@ -22,6 +24,11 @@ class Metadata(ApiModel):
     deletion_timestamp: str | None = None
     annotations: Mapping[str, str] = Field(default_factory=dict)
 
+    @classmethod
+    def parse(cls, observed: Observed) -> Self:
+        """Read what the store keeps, whatever the rest of the object holds."""
+        return cls.model_validate(observed.parse()["metadata"])
+
 
 class Subject(ModelDeployment):
     """A ModelDeployment together with its metadata."""
@@ -30,8 +37,15 @@ class Subject(ModelDeployment):
 
     @classmethod
     def parse(cls, observed: Observed) -> Self:
-        """Read what the store keeps."""
-        return cls.model_validate_json(observed.body)
+        """Read what the store keeps; raises Terminal where definitions and operator are of two versions."""
+        try:
+            return cls.model_validate_json(observed.body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(map(str, first["loc"]))
+            raise Terminal(
+                Reason.UNREADABLE, f"This version of Berth cannot read {field}: {first['msg']}"
+            ) from None
 
     @property
     def key(self) -> Key:
