@@ -53,8 +53,9 @@ class Judge:
 
     def findings(self, exchanges: Iterable[Exchange]) -> list[Finding]:
         """Return what is wrong with the exchanges that were answered, but for what is documented."""
-        judged = [exchange for exchange in exchanges if exchange.status and exchange.operation not in BEYOND]
-        found = [finding for exchange in judged for finding in self.judge(exchange)]
+        found = [
+            finding for exchange in exchanges if _described(exchange) for finding in self.judge(exchange)
+        ]
         return [finding for finding in found if not finding.documented]
 
     def judge(self, exchange: Exchange) -> list[Finding]:
@@ -83,6 +84,11 @@ def judging(script: Path, descriptions: Path) -> Iterator[Judge]:
         yield Judge(process)
         assert process.stdin
         process.stdin.close()
+
+
+def _described(exchange: Exchange) -> bool:
+    is_page = isinstance(exchange.response_body, str)
+    return exchange.status is not None and exchange.operation not in BEYOND and not is_page
 
 
 def _installed(pins: Path) -> Path:

@@ -157,5 +157,11 @@ def _accepted(accepted: Accepted, group: GroupId, request: Request) -> Answer:
 
 
 def _described(operation: str) -> Document:
-    display = {"provider": PROVIDER, "resource": "Container Group", "operation": operation.rpartition("/")[2]}
+    verb = operation.removeprefix(f"{CONTAINER_GROUPS}/")
+    display = {
+        "provider": PROVIDER,
+        "resource": "Container Group",
+        "operation": verb,
+        "description": f"The operation {verb} on container groups.",
+    }
     return {"name": operation, "display": display, "origin": "User"}

@@ -39,6 +39,7 @@ class Behaviour:
     log: tuple[str, ...] = ()
     log_interval_seconds: float | None = None
     pull_error: str | None = None
+    mount_error: str | None = None
     accessible: bool = True
 
 
@@ -76,7 +77,7 @@ class Life:
         return list(itertools.takewhile(lambda run: run.start <= now, self._all_runs()))
 
     def _all_runs(self) -> Iterator[Run]:
-        if self.behaviour.pull_error:
+        if self.behaviour.pull_error or self.behaviour.mount_error:
             return
         start = self.pulled + timedelta(seconds=self.behaviour.start_seconds)
         if self.behaviour.run_seconds is None:
@@ -104,6 +105,13 @@ class Life:
             events=tuple(self._events(runs, ended, now)),
             first_started=runs[0].start if runs else None,
         )
+
+    def mount_failures(self, now: datetime) -> list[Event]:
+        """Return what the group tells of volumes that the container waits for."""
+        error = self.behaviour.mount_error
+        if error is None or now < self.pulled:
+            return []
+        return [Event("FailedMount", error, self.pulled, self.pulled, type="Warning")]
 
     def log(self, now: datetime) -> list[LogLine]:
         """Return the lines of the last run."""
@@ -249,7 +257,9 @@ class Simulation:
             return Observation()
         if started.stopped:
             return Observation(_stopped_views(started, started.stopped))
-        return Observation(_views(started, now), started.address)
+        lives = started.lives(now).values()
+        events = tuple(event for life in lives for event in life.mount_failures(now))
+        return Observation(_views(started, now), started.address, events)
 
     async def logs(self, group: GroupId, container: str, now: datetime) -> Sequence[LogLine]:
         """Return the lines of the container's last run."""

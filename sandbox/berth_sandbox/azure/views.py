@@ -97,7 +97,7 @@ def redacted(value: Any) -> Any:  # noqa: ANN401 - any JSON
 def _properties(group: Group, body: Document, seen: Observation) -> Document:
     properties: Document = {
         "sku": "Standard",
-        "provisioningState": provisioning_state(group, seen),
+        "provisioningState": provisioning_state(group, seen).value,
         **UNDOCUMENTED,
         "initContainers": [],
         **body,
@@ -160,7 +160,7 @@ def _instance_view(view: InstanceView) -> Document:
 
 
 def _state(state: ContainerState) -> Document:
-    shown: Document = {"state": state.state}
+    shown: Document = {"state": state.state.value}
     if state.start_time:
         shown["startTime"] = in_milliseconds(state.start_time)
     if state.exit_code is not None:

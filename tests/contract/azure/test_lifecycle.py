@@ -20,6 +20,7 @@ from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.server import Endpoint
 from berth_sandbox.azure.simulation import Behaviour, Simulation
 
+IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 STARTED = 20  # seconds after which a container of the default behaviour runs
 
 
@@ -106,7 +107,7 @@ async def test_names_are_the_same_in_any_case(azure: Azure, client: Client) -> N
 
 
 async def test_secrets_go_in_and_do_not_come_out(azure: Azure, client: Client) -> None:
-    secret = "c2VjcmV0"  # noqa: S105
+    secret = "c2VjcmV0"
     options = {
         "image_registry_credentials": [
             models.ImageRegistryCredential(server="r.example", username="u", password=secret)
@@ -290,7 +291,7 @@ async def test_containers_wait_for_the_init_containers(
 
 
 async def test_an_identity_is_made_up_and_stays(azure: Azure, client: Client) -> None:
-    user = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/u"
+    user = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/{IDENTITIES}/u"
     identity = models.ContainerGroupIdentity(
         type="SystemAssigned, UserAssigned", user_assigned_identities={user: models.UserAssignedIdentities()}
     )
