@@ -8,7 +8,7 @@ from typing import Any
 
 from berth.core.errors import Conflict, Gone
 from berth.core.keys import Key
-from berth.plan.resources import Resource
+from berth.plan.resources import SERVICES, Resource
 
 Object = dict[str, Any]
 Path = tuple[str, ...]
@@ -214,7 +214,8 @@ class SimulatedCluster:
                 "resourceVersion": str(self.version),
                 "creationTimestamp": "2026-11-01T12:00:01Z",
                 "generation": 1,
-            }
+            },
+            {("spec", "clusterIP"): "10.96.0.7"} if resource is SERVICES else {},
         )
         self.objects[resource, key] = stored
         return stored

@@ -76,8 +76,21 @@ async def test_what_is_no_longer_wanted_is_removed() -> None:
     present = {resource for resource, _ in world.cluster.objects}
     assert present == {DEPLOYMENTS, SERVICES, AUTOSCALERS, DISRUPTION_BUDGETS, SECRETS}
     world.change(spec(**OPEN))
-    await world.settle()
+    await world.settle(ready=1)
     assert {resource for resource, _ in world.cluster.objects} == {DEPLOYMENTS, SERVICES}
+
+
+async def test_keys_stay_until_no_pod_needs_them() -> None:
+    world = World(spec())
+    await world.settle(ready=1)
+    world.change(spec(**OPEN))
+    await world.settle()
+    assert (SECRETS, KEYS) in world.cluster.objects
+    controller_saw(world, replicas=2, updatedReplicas=1, availableReplicas=1)
+    await world.settle()
+    assert (SECRETS, KEYS) in world.cluster.objects
+    await world.settle(ready=1)
+    assert (SECRETS, KEYS) not in world.cluster.objects
 
 
 async def test_an_autoscaled_deployment_starts_with_the_least_of_its_replicas() -> None:
@@ -274,6 +287,35 @@ async def test_the_cause_of_a_failing_pod_is_told() -> None:
     )
     assert world.condition("ModelAvailable")["status"] == "False"
     assert world.condition("Reconciling")["status"] == "True"
+
+
+async def test_a_model_that_was_fetched_and_then_cannot_be_loaded_is_not_available() -> None:
+    world = World(spec())
+    await world.once()
+    controller_saw(world, replicas=1, updatedReplicas=1)
+    report = '{"models": [{"name": "iris", "digest": "sha256:ab"}]}'
+    add_pod(world, pod(fetch=terminated(0, report)))
+    await world.settle()
+    assert world.condition("ModelAvailable")["reason"] == "ModelFetched"
+    add_pod(
+        world, pod(crash_loop(3, "ModelLoadFailed: not ONNX"), name="iris-2", created="2026-11-01T12:00:06Z")
+    )
+    await world.settle()
+    assert (
+        world.condition("ModelAvailable")["reason"] == world.condition("Ready")["reason"] == "ModelLoadFailed"
+    )
+    await world.settle(ready=1)
+    assert world.condition("ModelAvailable")["reason"] == "ModelServed"
+
+
+async def test_a_model_that_was_fetched_is_not_said_to_be_served() -> None:
+    world = World(spec())
+    await world.once()
+    controller_saw(world, replicas=1, updatedReplicas=1)
+    add_pod(world, pod(fetch=terminated(0, '{"models": []}')))
+    await world.settle()
+    await world.settle()
+    assert world.condition("ModelAvailable")["reason"] == "ModelFetched"
 
 
 async def test_a_pod_of_the_previous_spec_is_no_cause() -> None:

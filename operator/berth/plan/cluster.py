@@ -14,10 +14,10 @@ from berth.plan import children
 from berth.plan.causes import Cause, Fetched, model_failed
 from berth.plan.children import ScoringImage
 from berth.plan.labels import pod_selector
-from berth.plan.report import Draft, Event, condition, holds, is_overdue, progressing, ready, stalled
-from berth.plan.resources import DEPLOYMENTS, SERVICES
+from berth.plan.report import Draft, Event, condition, held, holds, is_overdue, progressing, ready, stalled
+from berth.plan.resources import DEPLOYMENTS, SECRETS, SERVICES
 from berth.plan.rollout import Rollout, read_rollout
-from berth.plan.steps import Apply, Children, Create, Step, own, steps, wanted
+from berth.plan.steps import Apply, Children, Create, Remove, Step, own, steps, wanted
 from berth.plan.subject import Subject
 
 _NO_ADDRESS = "The load balancer has no address yet"
@@ -72,6 +72,9 @@ def plan(subject: Subject, observation: Observation, image: ScoringImage, now: d
     if subject.status.observed_generation == -1 and any(isinstance(step, Create) for step in found):
         return Plan(found, None, RequeueAfter(_SETTLE_SECONDS))
     rollout = read_rollout(observation.children.get(DEPLOYMENTS))
+    rolls = any(map(_touches_pods, found)) or not is_serving(subject, rollout)
+    if rolls and not children.wants_keys(subject):
+        found = _keeping_keys(found)
     verdict = _verdict(subject, observation, rollout, found, now)
     draft = Draft(
         (*verdict, *_details(subject, observation, rollout)), _fields(subject, observation, rollout)
@@ -155,11 +158,13 @@ def _details(subject: Subject, observation: Observation, rollout: Rollout) -> It
 
 def _model_available(subject: Subject, observation: Observation, rollout: Rollout) -> Condition:
     kind = ConditionType.MODEL_AVAILABLE
-    if is_serving(subject, rollout) or holds(subject, kind):
+    if is_serving(subject, rollout):
         return condition(kind, ConditionStatus.TRUE, Reason.MODEL_SERVED, "The model was fetched and loaded")
     cause = observation.cause
     if cause and model_failed(cause):
         return condition(kind, ConditionStatus.FALSE, cause.reason, cause.message)
+    if known := held(subject, kind):
+        return known
     if observation.fetched:
         return condition(kind, ConditionStatus.TRUE, Reason.MODEL_FETCHED, "The model was fetched")
     return condition(
@@ -220,6 +225,11 @@ def _repairs(found: Sequence[Step]) -> Iterator[Event]:
         if isinstance(step, Apply) and step.drifted:
             kind, name = step.desired.resource.kind, step.desired.name
             yield Event("DriftCorrected", f"{kind} {name} was changed by someone else and has been repaired")
+
+
+def _keeping_keys(found: Sequence[Step]) -> list[Step]:
+    """Leave the keys until the new template serves: Pods of the previous one cannot start without them."""
+    return [step for step in found if not (isinstance(step, Remove) and step.resource is SECRETS)]
 
 
 def _touches_pods(step: Step) -> bool:

@@ -135,12 +135,15 @@ def is_ready(subject: Subject) -> bool:
 
 def holds(subject: Subject, kind: str) -> bool:
     """Tell whether the stored status says that a condition is true for the current generation."""
+    return held(subject, kind) is not None
+
+
+def held(subject: Subject, kind: str) -> Condition | None:
+    """Return a condition that the stored status says is true for the current generation."""
     known = _by_type(subject.status).get(kind)
-    return (
-        known is not None
-        and known.status is ConditionStatus.TRUE
-        and known.observed_generation == subject.metadata.generation
-    )
+    if known is None or known.observed_generation != subject.metadata.generation:
+        return None
+    return known if known.status is ConditionStatus.TRUE else None
 
 
 def is_overdue(subject: Subject, reason: str, now: datetime) -> bool:

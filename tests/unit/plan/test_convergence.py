@@ -20,7 +20,7 @@ few = settings(max_examples=15, deadline=None)
 
 async def served(fields: Spec) -> World:
     world = World(fields)
-    await world.settle()
+    await world.settle(ready=9)
     return world
 
 
@@ -63,9 +63,9 @@ async def test_the_way_back_ends_where_it_began(first: Spec, second: Spec) -> No
     world = await served(first)
     began = world.children
     world.change(second)
-    await world.settle()
+    await world.settle(ready=9)
     world.change(first)
-    await world.settle()
+    await world.settle(ready=9)
     # An autoscaler leaves its number behind, and what hashes it with the rest.
     assert without(world.children, "replicas") == without(began, "replicas")
 
@@ -75,7 +75,7 @@ async def test_the_way_back_ends_where_it_began(first: Spec, second: Spec) -> No
 async def test_the_way_there_does_not_matter(first: Spec, second: Spec) -> None:
     world = await served(first)
     world.change(second)
-    await world.settle()
+    await world.settle(ready=9)
     assert without(world.children, "replicas") == without((await served(second)).children, "replicas")
 
 
