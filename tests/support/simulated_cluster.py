@@ -156,6 +156,8 @@ class SimulatedCluster:
         if not force and stored.conflicts(manager, wanted):
             raise Conflict(f"{resource.kind} {key} is another manager's")
         stored.apply(manager, wanted)
+        if resource is SERVICES:
+            stored.found.setdefault(("spec", "clusterIP"), "10.96.0.7")
         self._touch(stored, before)
         return stored.raw
 
@@ -214,8 +216,7 @@ class SimulatedCluster:
                 "resourceVersion": str(self.version),
                 "creationTimestamp": "2026-11-01T12:00:01Z",
                 "generation": 1,
-            },
-            {("spec", "clusterIP"): "10.96.0.7"} if resource is SERVICES else {},
+            }
         )
         self.objects[resource, key] = stored
         return stored
