@@ -1,4 +1,8 @@
-"""What the operator tells the scoring container: one JSON object in `BERTH_SCORING_CONFIG`."""
+"""What the operator tells the scoring container: one JSON object in `BERTH_SCORING_CONFIG`.
+
+A long one is cut into pieces, since Linux takes no variable beyond 128 KiB: `BERTH_SCORING_CONFIG_1` goes on
+where `BERTH_SCORING_CONFIG` ends, and so on.
+"""
 
 import json
 import re
@@ -97,12 +101,15 @@ class ScoringConfig:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the object from `BERTH_SCORING_CONFIG`."""
+        """Read the object from `BERTH_SCORING_CONFIG` and the variables that it goes on in."""
         text = environment.get(CONFIG_VARIABLE)
         if text is None:
             raise ConfigError(f"{CONFIG_VARIABLE} is not set: it holds the configuration as a JSON object")
+        pieces = [text]
+        while (piece := environment.get(f"{CONFIG_VARIABLE}_{len(pieces)}")) is not None:
+            pieces.append(piece)
         try:
-            data = json.loads(text)
+            data = json.loads("".join(pieces))
         except ValueError as error:
             raise ConfigError(f"{CONFIG_VARIABLE} is not JSON: {error}") from error
         return cls.from_json(data)

@@ -8,8 +8,10 @@ from typing import Any
 import orjson
 
 from berth.api.aks import ServiceType
+from berth.api.conditions import Reason
 from berth.api.names import child_name
 from berth.api.serving import AuthMode
+from berth.core.errors import Terminal
 from berth.plan.labels import child_labels, selector_labels
 from berth.plan.observed import ANNOTATION_PREFIX
 from berth.plan.pods import pod_template
@@ -22,6 +24,9 @@ PULL_POLICY = f"{ANNOTATION_PREFIX}scoring-image-pull-policy"
 SERVING = f"{ANNOTATION_PREFIX}serving"
 KEY_NAMES = ("primaryKey", "secondaryKey")
 SERVICE_PORT = 80
+
+_LARGEST_DEPLOYMENT = 1_000_000
+"""In bytes of JSON; its Pods, as the API server keeps them, then stay below the 1.5 MiB that etcd takes."""
 
 _INTERNAL_LOAD_BALANCER = "service.beta.kubernetes.io/azure-load-balancer-internal"
 _SERVING_FIELDS = {
@@ -71,7 +76,10 @@ class Desired:
 
 
 def deployment(subject: Subject, image: ScoringImage, *, observed: Mapping[str, Any] | None) -> Desired:
-    """Build the Deployment; an upgrade or setting of the operator restarts no Pod, see `kept_image`."""
+    """Build the Deployment; an upgrade or setting of the operator restarts no Pod, see `kept_image`.
+
+    Raises Terminal where the API server could not store it.
+    """
     image = kept_image(subject, image, observed=observed)
     serving = serving_hash(subject, image)
     secret = keys_name(subject) if wants_keys(subject) else None
@@ -90,7 +98,9 @@ def deployment(subject: Subject, image: ScoringImage, *, observed: Mapping[str, 
         ),
     }
     annotations = {SERVING: serving, SCORING_IMAGE: image.name, PULL_POLICY: image.pull_policy}
-    return _desired(subject, DEPLOYMENTS, {"spec": spec}, annotations)
+    desired = _desired(subject, DEPLOYMENTS, {"spec": spec}, annotations)
+    _refuse_too_large(subject, desired)
+    return desired
 
 
 def service(subject: Subject) -> Desired:
@@ -193,6 +203,19 @@ def serving_hash(subject: Subject, image: ScoringImage) -> str:
     fields = spec.model_dump(include=_SERVING_FIELDS, exclude_defaults=True, mode="json")
     aks = spec.aks_settings.model_dump(exclude=_NOT_SERVING_AKS_FIELDS, exclude_defaults=True, mode="json")
     return _hash([fields, aks, spec.auth_mode, image.name, image.pull_policy])
+
+
+def _refuse_too_large(subject: Subject, desired: Desired) -> None:
+    size = len(orjson.dumps(desired.body))
+    if size <= _LARGEST_DEPLOYMENT:
+        return
+    fields = subject.spec.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+    largest = max(fields, key=lambda name: len(orjson.dumps(fields[name])))
+    raise Terminal(
+        Reason.TOO_LARGE,
+        f"spec.{largest} is too large: the Deployment would have {size:,} bytes of {_LARGEST_DEPLOYMENT:,} "
+        "that fit; shorten it, or spread it over several ModelDeployments",
+    )
 
 
 def _desired(

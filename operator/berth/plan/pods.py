@@ -18,6 +18,8 @@ DRAIN_SECONDS = 5
 USER = 65532
 
 _STARTUP_PERIOD_SECONDS = 1
+_LONGEST_VALUE = 32_000
+"""In characters, of up to four bytes each: Linux takes no variable beyond 128 KiB."""
 _APP = {"name": "app", "mountPath": "/var/azureml-app"}
 _TMP = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - inside the container
 
@@ -70,7 +72,7 @@ def _fetch_container(subject: Subject, found: list[Source], image: str, pull_pol
         "image": image,
         "imagePullPolicy": pull_policy,
         "args": ["fetch"],
-        "env": [_config(subject, keys=None)],
+        "env": _config(subject, keys=None),
         "resources": _dump(subject.spec.resources),
         "volumeMounts": [_APP, _TMP, *_source_mounts(found), *credentials],
         "securityContext": _security(read_only=True),
@@ -107,20 +109,24 @@ def _scoring_container(
 def _own_variables(subject: Subject, *, keys: str | None) -> list[Json]:
     drain = {"name": "BERTH_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)}
     if subject.spec.image is None:
-        return [_config(subject, keys=keys), drain]
+        return [*_config(subject, keys=keys), drain]
     found = subject.spec.all_models
     folder = f"/{found[0].name}/{found[0].version}" if len(found) == 1 else ""
     model_dir = {"name": "AZUREML_MODEL_DIR", "value": f"/var/azureml-app/azureml-models{folder}"}
-    return [_config(subject, keys=keys), drain, *([model_dir] if found else [])]
+    return [*_config(subject, keys=keys), drain, *([model_dir] if found else [])]
 
 
-def _config(subject: Subject, *, keys: str | None) -> Json:
+def _config(subject: Subject, *, keys: str | None) -> list[Json]:
+    """Tell the container its configuration, in several variables if it is long."""
     metadata = subject.metadata
     config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=keys)
-    return {
-        "name": "BERTH_SCORING_CONFIG",
-        "value": orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode(),
-    }
+    # Kubernetes would replace $(NAME) and $$ in a value.
+    text = orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode().replace("$", r"\u0024")
+    pieces = (text[start : start + _LONGEST_VALUE] for start in range(0, len(text), _LONGEST_VALUE))
+    return [
+        {"name": f"BERTH_SCORING_CONFIG_{number}" if number else "BERTH_SCORING_CONFIG", "value": piece}
+        for number, piece in enumerate(pieces)
+    ]
 
 
 def _probes(subject: Subject) -> Json:
