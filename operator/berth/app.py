@@ -14,7 +14,6 @@ from berth.api.common import Target
 from berth.core.errors import ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import Priority, WorkQueue
-from berth.core.results import Result
 from berth.core.workers import Workers
 from berth.feed import CHILDREN, WATCHED, Feed
 from berth.kube.client import Api
@@ -105,7 +104,7 @@ class Operator:
         self._reconciler = self._make_reconciler(api, GoldenRequests(api, endpoints.post, self._queue.add))
         self._workers = Workers(
             self._queue,
-            self._reconcile,
+            self._reconciler.reconcile,
             self._reconciler.report_failure,
             size=settings.workers,
             observer=self._metrics,
@@ -155,7 +154,7 @@ class Operator:
         yield from (informer.run() for informer in self._informers)
         yield self._heartbeat.run()
         yield self._recorder.run()
-        yield self._workers.run()
+        yield self._workers.run(self._leading)
         yield self._resync()
         yield self._lead()
 
@@ -167,10 +166,6 @@ class Operator:
         self._metrics.leading.set(1)
         self._leading.set()
         await self._elector.hold()
-
-    async def _reconcile(self, key: Key) -> Result:
-        await self._leading.wait()
-        return await self._reconciler.reconcile(key)
 
     async def _resync(self) -> None:
         """Look at every ModelDeployment once in a while, spread evenly."""
@@ -184,13 +179,10 @@ class Operator:
                 await asyncio.sleep(pause)
 
     def _checks(self) -> tuple[Check, ...]:
-        def work() -> float:
-            return self._queue.longest_running if self._leading.is_set() else 0.0
-
         watches = tuple(_silence(each) for each in self._watches())
         return (
             Check("event-loop", lambda: self._heartbeat.lag, _LAG_SECONDS),
-            Check("work", work, _WORK_SECONDS),
+            Check("work", lambda: self._queue.longest_running, _WORK_SECONDS),
             *watches,
         )
 

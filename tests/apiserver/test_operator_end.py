@@ -68,9 +68,14 @@ async def test_a_replica_that_waits_ends_at_a_signal(
 ) -> None:
     async with operator(control_plane.kubeconfig, user.namespace, tmp_path / "berth-0.log"):
         await leads(user)
-        async with operator(control_plane.kubeconfig, user.namespace, tmp_path / "berth-1.log") as waiting:
+        await user.apply()
+        await user.until_ready()
+        log = tmp_path / "berth-1.log"
+        async with operator(
+            control_plane.kubeconfig, user.namespace, log, shutdown_grace_seconds="60"
+        ) as waiting:
             await until_logged(waiting, "Waiting as berth-1")
-            assert await waiting.stop() == 0
+            assert await waiting.stop() == 0  # long before the grace that is meant for running passes
             assert complaints(waiting) == []
 
 
