@@ -39,3 +39,13 @@ def recording() -> list[dict[str, Any]]:
     path = FOLDER / "observed" / "create-poll-logs-delete.2023-05-01.json"
     exchanges: list[dict[str, Any]] = json.loads(path.read_text())["exchanges"]
     return exchanges
+
+
+def operations() -> set[tuple[str, str]]:
+    """Return the id and method of every operation that is described."""
+    description = json.loads((DESCRIPTIONS / "containerInstance.json").read_text())
+    return {
+        (operation["operationId"], method.upper())
+        for methods in description["paths"].values()
+        for method, operation in methods.items()
+    }
