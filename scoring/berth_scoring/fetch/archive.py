@@ -4,26 +4,37 @@ Files and folders are written first, links made last, so that nothing is ever wr
 archive's own; then every link must end inside the folder.
 """
 
+import bz2
 import gzip
+import io
 import lzma
+import math
 import os
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from berth_scoring.fetch.errors import ArchiveDamagedError, ArchiveUnsafeError
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ZIP_SUFFIX = ".zip"
+_COMPRESSIONS: Mapping[bytes, Callable[[Path], io.BufferedIOBase]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+}
+"""By what a compressed file begins with, whatever its name says."""
 _CHUNK_BYTES = 1 << 20
+_HEADER_BYTES = 1 << 20
+"""What may stand before a member's content: its name, its attributes, the map of its holes."""
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -32,6 +43,11 @@ _DAMAGE = (
     lzma.LZMAError,
     gzip.BadGzipFile,
     NotImplementedError,
+    # What tarfile and zipfile let through from names, numbers and chains of headers that are none.
+    ValueError,
+    IndexError,
+    OverflowError,
+    RecursionError,
 )
 _COLLISIONS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 _ENCRYPTED = 0x1
@@ -114,7 +130,7 @@ class _Unpacking:
                 case _Kind.HARDLINK:
                     path.hardlink_to(self._inside(member.target, member))
                 case _Kind.SYMLINK:
-                    self._symlinks[path] = member.target
+                    self._symlinks[path] = member.target[:_LONGEST_PATH_BYTES]  # already too long
                 case _Kind.OTHER:
                     raise ArchiveUnsafeError(
                         f"member {member.name!r} is neither a file nor a folder nor a link"
@@ -155,11 +171,44 @@ class _Unpacking:
         return path.relative_to(self._folder).as_posix()
 
 
+class _Metered:
+    """A stream of which no more may be read than is left: tarfile holds headers of any length in memory."""
+
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self._stream = stream
+        self.left: float = _HEADER_BYTES
+
+    def read(self, size: int) -> bytes:
+        try:
+            chunk = self._stream.read(size)
+        except OSError as error:  # bz2 and gzip tell of damage like this
+            raise tarfile.ReadError(str(error)) from error
+        self.left -= len(chunk)
+        if self.left < 0:
+            raise ArchiveUnsafeError(f"the archive has a header of more than {_HEADER_BYTES} bytes")
+        return chunk
+
+
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive, "r|*") as tar:
-        for info in tar:
-            kind = _tar_kind(info)
-            yield _Member(info.name, kind, partial(_tar_file, tar, info), info.linkname)
+    with _decompressed(archive) as stream:
+        metered = _Metered(stream)
+        with tarfile.open(fileobj=cast("IO[bytes]", metered), mode="r|") as tar:
+            for info in tar:
+                metered.left = math.inf  # the content counts against the budget, as it is written
+                yield _Member(info.name, _tar_kind(info), partial(_tar_file, tar, info), info.linkname)
+                metered.left = _HEADER_BYTES
+                # Of many members the headers alone would fill the memory.
+                tar.members.clear()  # type: ignore[attr-defined] # typeshed leaves it out
+                tar.pax_headers = {}
+
+
+def _decompressed(archive: Path) -> io.BufferedIOBase:
+    with archive.open("rb") as file:
+        head = file.read(8)
+    for magic, decompress in _COMPRESSIONS.items():
+        if head.startswith(magic):
+            return decompress(archive)
+    return archive.open("rb")
 
 
 def _tar_kind(info: tarfile.TarInfo) -> _Kind:

@@ -1,7 +1,9 @@
+import contextlib
 import io
 import os
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from berth_scoring.fetch.archive import UnpackLimits, is_archive, unpack
-from berth_scoring.fetch.errors import ArchiveDamagedError, ArchiveUnsafeError
+from berth_scoring.fetch.errors import ArchiveDamagedError, ArchiveUnsafeError, FetchError
 
 LIMITS = UnpackLimits()
 
@@ -155,6 +157,56 @@ def test_a_bomb_is_stopped_before_it_fills_the_disk(
     assert written <= 10 * archive.stat().st_size + (1 << 20)
 
 
+def commented(name: str, comment: str) -> tarfile.TarInfo:
+    info = file_member(name)
+    info.pax_headers = {"comment": comment}
+    return info
+
+
+def peak_of(action: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("member", "dialect"),
+    [
+        (file_member("n" * (64 << 20)), tarfile.GNU_FORMAT),
+        (commented("m", "c" * (64 << 20)), tarfile.PAX_FORMAT),
+    ],
+    ids=["long name", "long comment"],
+)
+def test_a_header_of_any_length_is_not_read_into_memory(
+    tmp_path: Path, member: tarfile.TarInfo, dialect: int
+) -> None:
+    archive = tmp_path / "a"
+    with tarfile.open(archive, "w:gz", format=dialect) as tar:
+        tar.addfile(member, io.BytesIO(b"xxx"))
+
+    def refused() -> None:
+        with pytest.raises(ArchiveUnsafeError, match="a header of more than 1048576 bytes"):
+            unpack(archive, "m.tar.gz", tmp_path / "out", LIMITS)
+
+    assert peak_of(refused) < 8 << 20
+
+
+def test_the_headers_of_many_members_do_not_pile_up_in_memory(tmp_path: Path) -> None:
+    archive = tar_of(tmp_path / "a", *(commented(str(number), "c" * 500_000) for number in range(40)))
+    assert peak_of(lambda: unpack(archive, "m.tar.gz", tmp_path / "out", LIMITS)) < 8 << 20
+    assert len(names_in(tmp_path / "out")) == 40
+
+
+def test_a_chain_of_headers_without_a_member_is_damage(tmp_path: Path) -> None:
+    header = special_member("h", tarfile.XHDTYPE).tobuf()
+    (tmp_path / "a").write_bytes(header * 1500)
+    with pytest.raises(ArchiveDamagedError):
+        unpack(tmp_path / "a", "m.tar", tmp_path / "out", LIMITS)
+
+
 def test_too_many_members_are_refused(tmp_path: Path) -> None:
     archive = tar_of(tmp_path / "a", *(file_member(str(number)) for number in range(11)))
     with pytest.raises(ArchiveUnsafeError, match="too many members"):
@@ -193,6 +245,36 @@ def test_a_page_that_poses_as_an_archive_is_told_as_damaged(tmp_path: Path) -> N
 )
 def test_archives_are_known_by_their_name(name: str, expected: bool) -> None:
     assert is_archive(name) is expected
+
+
+@st.composite
+def damaged_archives(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A name, and an archive of some kind in which bytes are wrong."""
+    kinds = {"m.tar": "w", "m.tar.gz": "w:gz", "m.tar.bz2": "w:bz2", "m.tar.xz": "w:xz", "m.zip": ""}
+    name, mode = draw(st.sampled_from(sorted(kinds.items())))
+    buffer = io.BytesIO()
+    if mode:
+        with tarfile.open(fileobj=buffer, mode=mode) as tar:
+            tar.addfile(commented("é", "c"), io.BytesIO(b"xxx"))
+    else:
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("é", b"xxx")
+    content = bytearray(buffer.getvalue())
+    places = st.integers(0, min(len(content), 2048) - 1)
+    for place, value in draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=4)):
+        content[place] = value
+    return name, bytes(content)
+
+
+@given(damaged_archives())
+def test_a_damaged_archive_is_unpacked_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, damaged: tuple[str, bytes]
+) -> None:
+    name, content = damaged
+    root = tmp_path_factory.mktemp("damaged")
+    (root / "a").write_bytes(content)
+    with contextlib.suppress(FetchError, OSError):  # whatever else would end without a reason
+        unpack(root / "a", name, root / "out", LIMITS)
 
 
 PARTS = st.sampled_from(["a", "b", "..", ".", "", "/"])
