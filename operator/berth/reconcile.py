@@ -70,13 +70,12 @@ class Reconciler:
             if subject.metadata.deletion_timestamp is not None:
                 self._forget(key)
                 return Done()
-            if subject.spec.suspend:
-                self._forget(key)
-                await self._write(subject, suspended(subject, self._clock()))
-                return Done()
             target = self._target(subject)
             observation = await target.observe(subject)
             plan = target.plan(subject, observation, self._clock())
+            if subject.spec.suspend:
+                await self._report(subject, suspended(subject, None if plan.steps else plan.draft))
+                return Done()
             await target.act(subject, plan)
             for event in plan.events:
                 self._recorder.record(subject, event)

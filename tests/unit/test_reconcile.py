@@ -226,11 +226,33 @@ async def test_suspended_means_hands_off() -> None:
     assert await world.once() == Done()
     assert len(world.cluster.writes) == writes
     assert world.condition("Suspended")["status"] == "True"
-    assert world.status["observedGeneration"] == 1
+    assert world.condition("Ready")["status"] == "Unknown"
+    assert world.status["observedGeneration"] == 2
     world.change(spec(scaling={"replicas": 4}))
     await world.settle(ready=4)
     assert world.condition("Suspended") == {}
     assert world.condition("Ready")["status"] == "True"
+
+
+async def test_suspended_where_nothing_waits_says_what_is_so() -> None:
+    world = World(spec())
+    await world.settle(ready=1)
+    world.change(spec(suspend=True))
+    await world.once()
+    assert world.condition("Ready") | {"status": "True", "observedGeneration": 2} == world.condition("Ready")
+    assert world.status["observedGeneration"] == 2
+    controller_saw(world, replicas=1, updatedReplicas=1)
+    await world.once()
+    assert world.condition("Ready")["status"] == "Unknown"
+    assert world.condition("Reconciling") == {}
+
+
+async def test_what_was_suspended_from_the_start_is_not_made() -> None:
+    world = World(spec(suspend=True))
+    await world.once()
+    assert world.cluster.writes == []
+    assert world.condition("Ready")["reason"] == "Suspended"
+    assert world.status["observedGeneration"] == 1
 
 
 @pytest.mark.parametrize("target", ["ACI", "IoTEdge", "FPGA"])
@@ -379,6 +401,35 @@ async def test_the_duration_is_that_of_the_first_time() -> None:
     await world.settle(ready=1)
     assert world.condition("Ready")["status"] == "True"
     assert world.status["deployDurationSeconds"] == took
+
+
+async def test_the_duration_is_that_of_the_generation_even_if_it_stalled() -> None:
+    world = World(spec())
+    await world.settle()
+    world.now += timedelta(minutes=50)
+    world.change(spec(model=MODEL | {"version": "4"}))
+    await world.settle()
+    world.now += timedelta(seconds=5)
+    await world.fail(Terminal(Reason.QUOTA_EXCEEDED, "exceeded quota: team"))
+    world.now += timedelta(seconds=5)
+    await world.settle(ready=1)
+    assert world.condition("Ready")["status"] == "True"
+    assert world.status["deployDurationSeconds"] == 10.0
+
+
+async def test_a_new_generation_has_the_whole_deadline_to_get_an_address() -> None:
+    def public(version: str) -> dict[str, Any]:
+        return spec(model=MODEL | {"version": version}, aks={"expose": {"type": "LoadBalancer"}})
+
+    world = World(public("3"))
+    await world.settle()
+    world.now += timedelta(minutes=50)
+    world.change(public("4"))
+    await world.settle(ready=1)
+    assert world.condition("Reconciling")["reason"] == "WaitingForAddress"
+    world.now += timedelta(minutes=11)
+    await world.settle(ready=1)
+    assert world.condition("Stalled")["reason"] == "WaitingForAddress"
 
 
 async def test_a_deleted_one_is_left_to_the_garbage_collector() -> None:

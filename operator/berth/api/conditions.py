@@ -95,7 +95,7 @@ class Condition(ApiModel):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """Generation of the resource that was looked at."""
     last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    """When the status last changed."""
+    """When the status last changed; what is not well starts anew with each generation."""
     reason: Annotated[
         str,
         StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
@@ -108,6 +108,7 @@ class Condition(ApiModel):
 def merge(old: Iterable[Condition], new: Iterable[Condition], now: str) -> tuple[Condition, ...]:
     """Give the new conditions in a stable order; those whose status changed get `now` as transition time.
 
+    So do those that are not well, for each generation: their age tells how long that one takes.
     Reconciling and Stalled are left out unless they are true, as kstatus asks.
     """
     before = {condition.type: condition for condition in old}
@@ -116,10 +117,18 @@ def merge(old: Iterable[Condition], new: Iterable[Condition], now: str) -> tuple
 
 
 def _since(old: Condition | None, new: Condition, now: str) -> Condition:
-    unchanged = old is not None and old.status is new.status
-    return new.model_copy(
-        update={"last_transition_time": old.last_transition_time if unchanged and old else now}
+    goes_on = (
+        old is not None
+        and old.status is new.status
+        and (_is_well(new) or old.observed_generation == new.observed_generation)
     )
+    return new.model_copy(
+        update={"last_transition_time": old.last_transition_time if goes_on and old else now}
+    )
+
+
+def _is_well(condition: Condition) -> bool:
+    return condition.status is ConditionStatus.TRUE and condition.type not in ABNORMAL_TRUE
 
 
 def _order(condition: Condition) -> tuple[int, str]:

@@ -16,6 +16,7 @@ REQUESTED_AT = "reconcile.berth.dev/requestedAt"
 _LONGEST_MESSAGE = 32_768
 """A server's words can be longer than what a condition may hold."""
 
+_CHANGES_WAIT = "spec.suspend is true: changes wait"
 _VERDICT = frozenset(
     {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.SUSPENDED}
 )
@@ -68,8 +69,15 @@ def stalled(reason: Reason, message: str) -> tuple[Condition, Condition]:
 
 def failed(subject: Subject, error: Exception) -> Draft:
     """Say why a pass failed: the one place that turns errors into conditions."""
-    others = tuple(known for known in subject.status.conditions or () if known.type not in _VERDICT)
-    return Draft((*_verdict(error), *others))
+    return Draft((*_verdict(error), *_details(subject)))
+
+
+def suspended(subject: Subject, draft: Draft | None) -> Draft:
+    """Say what is so while nothing is acted on; there is no draft where changes wait."""
+    if draft is not None and not any(each.type == ConditionType.RECONCILING for each in draft.conditions):
+        return draft
+    unknown = condition(ConditionType.READY, ConditionStatus.UNKNOWN, Reason.SUSPENDED, _CHANGES_WAIT)
+    return Draft((unknown, *_details(subject)))
 
 
 def unreadable(
@@ -84,7 +92,7 @@ def unreadable(
 def next_status(subject: Subject, draft: Draft, now: datetime) -> ModelDeploymentStatus:
     """Return the whole status to write; fields that the draft leaves out stay as they are."""
     generation = subject.metadata.generation
-    current = [_of_generation(each, generation) for each in draft.conditions]
+    current = [_of_generation(each, generation) for each in (*draft.conditions, *_suspension(subject))]
     fields = {
         "observed_generation": generation,
         "conditions": merge(subject.status.conditions or (), current, _moment(now)),
@@ -94,18 +102,6 @@ def next_status(subject: Subject, draft: Draft, now: datetime) -> ModelDeploymen
         "last_handled_reconcile_at": subject.metadata.annotations.get(REQUESTED_AT),
     }
     return subject.status.model_copy(update=fields | dict(draft.fields))
-
-
-def suspended(subject: Subject, now: datetime) -> ModelDeploymentStatus:
-    """Return the status as it was, with a word that nothing is acted on."""
-    known = _by_type(subject.status)
-    told = condition(
-        ConditionType.SUSPENDED, ConditionStatus.TRUE, Reason.SUSPENDED, "spec.suspend is true: changes wait"
-    )
-    unknown = condition(ConditionType.READY, ConditionStatus.UNKNOWN, Reason.SUSPENDED, told.message)
-    conditions = {ConditionType.READY: unknown, **known, ConditionType.SUSPENDED: told}
-    merged = merge(known.values(), conditions.values(), _moment(now))
-    return subject.status.model_copy(update={"conditions": merged})
 
 
 def events(subject: Subject, status: ModelDeploymentStatus) -> Iterator[Event]:
@@ -148,10 +144,10 @@ def held(subject: Subject, kind: str) -> Condition | None:
 
 def is_overdue(subject: Subject, reason: str, now: datetime) -> bool:
     """Tell whether work goes on for longer than the progress deadline, or has stalled for this reason."""
-    known = _by_type(subject.status)
-    if _reason(known, ConditionType.STALLED) == reason:
+    problem = held(subject, ConditionType.STALLED)
+    if problem is not None and problem.reason == reason:
         return True
-    reconciling = known.get(ConditionType.RECONCILING)
+    reconciling = held(subject, ConditionType.RECONCILING)
     if reconciling is None:
         return False
     worked = (now - datetime.fromisoformat(reconciling.last_transition_time)).total_seconds()
@@ -171,6 +167,16 @@ def _verdict(error: Exception) -> tuple[Condition, Condition]:
                 Reason.INTERNAL_ERROR,
                 f"The operator failed with {type(error).__name__}; its log has the details",
             )
+
+
+def _details(subject: Subject) -> tuple[Condition, ...]:
+    """Return what the stored status tells beside the verdict."""
+    return tuple(known for known in subject.status.conditions or () if known.type not in _VERDICT)
+
+
+def _suspension(subject: Subject) -> Iterator[Condition]:
+    if subject.spec.suspend:
+        yield condition(ConditionType.SUSPENDED, ConditionStatus.TRUE, Reason.SUSPENDED, _CHANGES_WAIT)
 
 
 def _is_current(subject: Subject) -> bool:
@@ -201,17 +207,20 @@ def _auth_status(subject: Subject) -> AuthStatus:
 
 
 def _deploy_duration(subject: Subject, draft: Draft, now: datetime) -> float | None:
-    """Count from the first sign of work on this generation to the first time that it is Ready."""
+    """Count from the creation, or the first sign of work on a later generation, to its first Ready."""
     known = subject.status.deploy_duration_seconds if _is_current(subject) else None
     is_served = any(
         each.type == ConditionType.READY and each.status is ConditionStatus.TRUE for each in draft.conditions
     )
     if known is not None or not is_served:
         return known
-    reconciling = _by_type(subject.status).get(ConditionType.RECONCILING)
-    if reconciling is None and subject.metadata.generation > 1:
+    before = _by_type(subject.status).get(ConditionType.READY)
+    if subject.metadata.generation == 1:
+        began = subject.metadata.creation_timestamp
+    elif before is not None and _is_current(subject):
+        began = before.last_transition_time
+    else:
         return 0.0
-    began = reconciling.last_transition_time if reconciling else subject.metadata.creation_timestamp
     return max(0.0, round((now - datetime.fromisoformat(began)).total_seconds(), 1))
 
 

@@ -17,6 +17,10 @@ class Plan(Protocol):
     """What one pass will do and say."""
 
     @property
+    def steps(self) -> Sequence[object]:
+        """The changes; none where all is as it is wanted."""
+
+    @property
     def draft(self) -> Draft | None:
         """The status; None where it is about to change and need not be written yet."""
 

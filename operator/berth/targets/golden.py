@@ -69,7 +69,7 @@ class GoldenRequests:
     def outcome(self, subject: Subject, service: Mapping[str, Any], serving: str) -> Golden | None:
         """Return the last outcome for the current generation, or None and start asking."""
         validation = subject.spec.validation
-        if validation is None or holds(subject, ConditionType.VALIDATED):
+        if validation is None or subject.spec.suspend or holds(subject, ConditionType.VALIDATED):
             self.forget(subject.key)
             return None
         url = f"http://{_host(service)}:{children.SERVICE_PORT}{validation.request.path}"

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,23 @@ def test_the_transition_time_stays_while_the_status_does() -> None:
 def test_the_transition_time_moves_with_the_status() -> None:
     (merged,) = merge([condition()], [condition(status=FALSE, reason=Reason.CONTAINER_FAILED)], NOW)
     assert (merged.last_transition_time, merged.status) == (NOW, FALSE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "since"),
+    [
+        (ConditionType.RECONCILING, TRUE, NOW),
+        (ConditionType.STALLED, TRUE, NOW),
+        (ConditionType.READY, FALSE, NOW),
+        (ConditionType.READY, TRUE, BEFORE),
+    ],
+)
+def test_what_is_not_well_starts_anew_with_each_generation(
+    kind: ConditionType, status: ConditionStatus, since: str
+) -> None:
+    next_one = condition(kind, status).model_copy(update={"observed_generation": 2})
+    (merged,) = merge([condition(kind, status)], [next_one], NOW)
+    assert merged.last_transition_time == since
 
 
 def test_a_first_condition_begins_now() -> None:
