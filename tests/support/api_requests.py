@@ -8,6 +8,7 @@ import urllib3
 from berth_sandbox.cluster.control_plane import ControlPlane
 
 MODEL_DEPLOYMENTS = "/apis/berth.dev/v1alpha1/namespaces/default/modeldeployments"
+COMPUTE_TARGETS = "/apis/berth.dev/v1alpha1/computetargets"
 
 
 class ApiServer:
@@ -41,3 +42,9 @@ def manifest(spec: dict[str, Any], name: str = "iris") -> dict[str, Any]:
     """Give a ModelDeployment."""
     kind = {"apiVersion": "berth.dev/v1alpha1", "kind": "ModelDeployment"}
     return kind | {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+def compute_target(spec: dict[str, Any], name: str = "dev") -> dict[str, Any]:
+    """Give a ComputeTarget."""
+    kind = {"apiVersion": "berth.dev/v1alpha1", "kind": "ComputeTarget"}
+    return kind | {"metadata": {"name": name}, "spec": spec}

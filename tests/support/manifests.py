@@ -204,15 +204,15 @@ VALUES: dict[str, list[Case]] = {
 }
 
 
-def cases(path: str) -> list[Case]:
+def cases(path: str, values: dict[str, list[Case]] = VALUES) -> list[Case]:
     """Give the valid values of a field; KeyError where nobody has thought of it."""
     segments = path.split(".")
     endings = (".".join(segments[start:]) for start in range(len(segments)))
-    return next((VALUES[ending] for ending in endings if ending in VALUES), None) or _unknown(path)
+    return next((values[ending] for ending in endings if ending in values), None) or _unknown(path)
 
 
 def _unknown(path: str) -> list[Case]:
-    raise KeyError(f"spec.{path} has no valid value in tests/support/manifests.py")
+    raise KeyError(f"spec.{path} has no valid value in tests/support")
 
 
 def spec_with(target: str, values: dict[str, Any]) -> Spec:

@@ -1,12 +1,13 @@
 """The fields of a structural schema, and for each what the API server must refuse."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from manifests import cases
+from manifests import Case, cases
 
 Schema = dict[str, Any]
+CasesOf = Callable[[str], list[Case]]
 
 ODD_TEXTS = ("-", "ü", "a b!", "Not Valid", "/", ":", "no-such-shape", "..")
 
@@ -36,16 +37,16 @@ def objects(schema: Schema) -> Iterator[str]:
             yield f"{path}[]"
 
 
-def complete(schema: Schema, value: Any, path: str = "") -> Any:
+def complete(schema: Schema, value: Any, path: str = "", values: CasesOf = cases) -> Any:
     """Fill in what is required, wherever an object has been begun."""
     if isinstance(value, list):
-        return [complete(schema["items"], item, f"{path}[]") for item in value]
+        return [complete(schema["items"], item, f"{path}[]", values) for item in value]
     if not isinstance(value, dict) or "properties" not in schema:
         return value
     missing = [name for name in schema.get("required", ()) if name not in value]
-    begun = value | {name: _first(schema["properties"][name], f"{path}.{name}") for name in missing}
+    begun = value | {name: _first(schema["properties"][name], f"{path}.{name}", values) for name in missing}
     return {
-        name: complete(schema["properties"].get(name, {}), item, f"{path}.{name}")
+        name: complete(schema["properties"].get(name, {}), item, f"{path}.{name}", values)
         for name, item in begun.items()
     }
 
@@ -72,8 +73,8 @@ def violations(field: Schema) -> Iterator[tuple[str, Any, str]]:
         yield "maxProperties", entries, f"must have at most {field['maxProperties']} items"
 
 
-def _first(field: Schema, path: str) -> Any:
-    return {} if "properties" in field else cases(path.lstrip("."))[0].value
+def _first(field: Schema, path: str, values: CasesOf) -> Any:
+    return {} if "properties" in field else values(path.lstrip("."))[0].value
 
 
 def _wrong_type(field: Schema) -> tuple[Any, str]:

@@ -1,21 +1,25 @@
 import argparse
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from berth.schema.crd import model_deployment_crd, model_deployment_schema
-from berth.schema.reference import capability_reference, field_reference
+from berth.schema.crd import compute_target_kind, kinds, model_deployment_kind
+from berth.schema.reference import capability_reference, field_reference, targets_that_honour
 
 
 def files() -> dict[str, str]:
     """Give the generated files: name to content."""
-    crd = model_deployment_crd()
-    schema = model_deployment_schema()
-    return {
-        f"{crd['metadata']['name']}.yaml": yaml.dump(crd, Dumper=_PlainDumper, sort_keys=False, width=110),
-        "modeldeployment.md": field_reference(schema),
+    crds = {f"{(crd := kind.crd())['metadata']['name']}.yaml": _as_yaml(crd) for kind in kinds()}
+    return crds | {
+        "modeldeployment.md": field_reference(model_deployment_kind(), targets_that_honour),
+        "computetarget.md": field_reference(compute_target_kind()),
         "capabilities.md": capability_reference(),
     }
+
+
+def _as_yaml(document: dict[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, width=110)
 
 
 class _PlainDumper(yaml.SafeDumper):

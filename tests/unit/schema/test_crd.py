@@ -6,14 +6,19 @@ from typing import Any
 
 import pytest
 from schema_walk import Schema, fields
-from spec_walk import ROOT
 
 from berth.schema.__main__ import files
-from berth.schema.crd import model_deployment_crd
+from berth.schema.crd import Kind, kinds, model_deployment_kind
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 FOLDERS = {".yaml": ["crds", "charts/berth/files/crds"], ".md": ["docs/reference"]}
-OWN_FIELDS = [(path, field) for path, field in fields(ROOT) if path not in {"apiVersion", "kind", "metadata"}]
+KINDS = list(kinds())
+OWN_FIELDS = [
+    (f"{kind.name}.{path}", field)
+    for kind in KINDS
+    for path, field in fields(kind.schema)
+    if path not in {"apiVersion", "kind", "metadata"}
+]
 
 
 def parts() -> Iterator[tuple[str, Schema]]:
@@ -62,12 +67,20 @@ def test_a_default_is_never_null() -> None:
     assert [path for path, part in PARTS if "default" in part and part["default"] is None] == []
 
 
-def test_the_crd_is_small_enough_for_an_annotation() -> None:
-    assert len(json.dumps(model_deployment_crd())) < 256 * 1024 / 2
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_crd_is_small_enough_for_an_annotation(kind: Kind) -> None:
+    assert len(json.dumps(kind.crd())) < 256 * 1024 / 2
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_column_shows_a_field(kind: Kind) -> None:
+    paths = {f".{path}" for path, _ in fields(kind.schema)}
+    shown = {column.path for column in kind.columns if "[?" not in column.path}
+    assert shown - {".metadata.creationTimestamp"} <= paths
 
 
 def test_the_replicas_can_be_scaled() -> None:
-    (version,) = model_deployment_crd()["spec"]["versions"]
+    (version,) = model_deployment_kind().crd()["spec"]["versions"]
     assert version["subresources"]["scale"] == {
         "specReplicasPath": ".spec.scaling.replicas",
         "statusReplicasPath": ".status.replicas",

@@ -1,24 +1,40 @@
 import pytest
 from schema_walk import fields
-from spec_walk import ROOT
 
 from berth.api.capabilities import CAPABILITIES
-from berth.schema.reference import capability_reference, field_reference
+from berth.schema.crd import Kind, compute_target_kind, model_deployment_kind
+from berth.schema.reference import capability_reference, field_reference, targets_that_honour
 
-FIELDS = field_reference(ROOT).splitlines()
+DEPLOYMENT = model_deployment_kind()
+COMPUTE_TARGET = compute_target_kind()
+FIELDS = field_reference(DEPLOYMENT, targets_that_honour).splitlines()
+OF_THE_COMPUTE_TARGET = field_reference(COMPUTE_TARGET).splitlines()
 TABLE = capability_reference().splitlines()
 
 
-@pytest.mark.parametrize("path", [path for path, _ in fields(ROOT) if path.startswith(("spec.", "status."))])
-def test_every_field_has_a_line_below_the_heading_of_its_part(path: str) -> None:
+def below_headings(kind: Kind, lines: list[str]) -> list[tuple[str, list[str]]]:
+    paths = [path for path, _ in fields(kind.schema) if path.startswith(("spec.", "status."))]
+    return [(path, lines) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [*below_headings(DEPLOYMENT, FIELDS), *below_headings(COMPUTE_TARGET, OF_THE_COMPUTE_TARGET)],
+)
+def test_every_field_has_a_line_below_the_heading_of_its_part(path: str, lines: list[str]) -> None:
     parent, _, name = path.rpartition(".")
     place = next(
         number
-        for number, line in enumerate(FIELDS)
+        for number, line in enumerate(lines)
         if line == f"## {parent}" or (line.startswith("Also: ") and f"`{parent}`" in line)
     )
-    end = next((n for n, line in enumerate(FIELDS) if n > place + 1 and line.startswith("## ")), None)
-    assert any(line.startswith(f"| `{name}`") for line in FIELDS[place:end])
+    end = next((n for n, line in enumerate(lines) if n > place + 1 and line.startswith("## ")), None)
+    assert any(line.startswith(f"| `{name}`") for line in lines[place:end])
+
+
+def test_a_kind_without_targets_tells_none() -> None:
+    assert OF_THE_COMPUTE_TARGET[0] == "# ComputeTarget"
+    assert [line for line in OF_THE_COMPUTE_TARGET if "| Targets |" in line] == []
 
 
 def test_a_line_tells_type_default_and_targets() -> None:

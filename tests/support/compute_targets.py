@@ -1,0 +1,92 @@
+"""A valid ComputeTarget, a valid value for each field of its spec, and the walk over them."""
+
+import copy
+from typing import Any
+
+from manifests import SUBNET, Case, Spec, cases, put, values_of
+from schema_walk import Schema, complete, fields, leaves
+
+from berth.schema.crd import compute_target_schema
+
+ROOT: Schema = compute_target_schema()
+SPEC: Schema = ROOT["properties"]["spec"]
+FIELDS = list(fields(SPEC))
+LEAVES = list(leaves(SPEC))
+
+SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
+TENANT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+CLIENT = "01234567-89ab-CDEF-0123-456789abcdef"
+IDENTITY = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/models"
+    "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/puller"
+)
+BASE: Spec = {
+    "kind": "ACI",
+    "aci": {"subscriptionId": SUBSCRIPTION, "resourceGroup": "models", "location": "eastus"},
+}
+CUSTOM = {
+    "cloud.name": "Custom",
+    "cloud.resourceManager": "https://management.example.org:8443",
+    "cloud.authority": "https://login.example.org/",
+}
+SECRET = {"credentials.tenantId": TENANT, "credentials.clientId": CLIENT}
+LABEL = {".operator": "Exists", ".key": "team"}
+
+VALUES: dict[str, list[Case]] = {
+    "kind": [Case("ACI")],
+    "cloud.name": [
+        Case("AzurePublic"),
+        Case("AzureGovernment"),
+        Case("AzureChina"),
+        Case("Custom", CUSTOM),
+    ],
+    "cloud.resourceManager": [Case("https://management.example.org", CUSTOM), Case("https://a/", CUSTOM)],
+    "cloud.authority": [Case("https://10.0.0.1:8443", CUSTOM)],
+    "cloud.caBundle": [Case("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", CUSTOM)],
+    "credentials.tenantId": [Case(TENANT)],
+    "credentials.clientId": [Case(CLIENT)],
+    "credentials.secretRef.name": [Case("azure", SECRET)],
+    "allowedNamespaces.matchLabels": [Case({"kubernetes.io/metadata.name": "team-a", "stage": ""})],
+    "allowedNamespaces.matchExpressions[].key": [Case("team"), Case("example.org/team", LABEL)],
+    "allowedNamespaces.matchExpressions[].operator": [
+        Case("Exists", LABEL),
+        Case("DoesNotExist", LABEL),
+        Case("In", {**LABEL, ".values": ["a"]}),
+        Case("NotIn", {**LABEL, ".values": ["a", "b"]}),
+    ],
+    "allowedNamespaces.matchExpressions[].values": [Case(["a", ""], {**LABEL, ".operator": "In"})],
+    "aci.subscriptionId": [Case(SUBSCRIPTION)],
+    "aci.resourceGroup": [Case("models"), Case("Models_(dev).eu-1")],
+    "aci.location": [Case("westeurope")],
+    "resources.cpu": [Case("500m"), Case(4), Case("31")],
+    "resources.memory": [Case("1500M"), Case("2Gi"), Case("240G")],
+    "registries[].server": [Case("team.azurecr.io", {".identity": IDENTITY})],
+    "registries[].secretRef.name": [
+        Case("registry", {"aci.defaults.registries[].server": "registry.example.org:5000"})
+    ],
+    "registries[].identity": [Case(IDENTITY, {".server": "team.azurecr.io"})],
+    "defaults.identities": [Case([IDENTITY])],
+    "defaults.subnetId": [Case(SUBNET)],
+    "logAnalytics.workspaceId": [Case(SUBSCRIPTION)],
+    "logAnalytics.secretRef.name": [Case("workspace")],
+    "quota.containerGroups": [Case(0), Case(20), Case(10_000)],
+}
+
+
+def cases_of(path: str) -> list[Case]:
+    """Give the valid values of a field."""
+    return cases(path, VALUES)
+
+
+def built(values: dict[str, Any]) -> Spec:
+    """Give the base with values at paths, and what is required wherever an object has been begun."""
+    spec = copy.deepcopy(BASE)
+    for path, value in values.items():
+        put(spec, path, value)
+    whole: Spec = complete(SPEC, spec, values=cases_of)
+    return whole
+
+
+def accepted() -> list[tuple[str, Spec]]:
+    """Give a spec for each valid value of each field, and the path of the field."""
+    return [(path, built(values_of(path, case))) for path, _ in LEAVES for case in cases_of(path)]
