@@ -99,7 +99,7 @@ def _installed(pins: Path) -> Path:
         folder.mkdir()
         for name in ("package.json", "package-lock.json"):
             shutil.copy(pins / name, folder)
-        _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
+        _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=30000", folder=folder)
 
     return made(target, install)
 
