@@ -4,14 +4,19 @@ A long one is cut into pieces, since Linux takes no variable beyond 128 KiB: `BE
 where `BERTH_SCORING_CONFIG` ends, and so on.
 """
 
+import contextlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+N = TypeVar("N", int, float)
 
 CONFIG_VARIABLE = "BERTH_SCORING_CONFIG"
+NUMBERS: Mapping[type, str] = {int: "a whole number", float: "a number"}
 
 
 class ConfigError(ValueError):
@@ -147,6 +152,16 @@ class Layout:
     def model_dir(self, models: tuple[ModelSource, ...]) -> Path:
         """Return `AZUREML_MODEL_DIR`: the folder of the only model, or the parent of several."""
         return self.model(models[0]) if len(models) == 1 else self.models
+
+
+def read_number(environment: Mapping[str, str], name: str, default: N, *, least: int) -> N:
+    """Read a variable that holds a number; it is whole where the default is."""
+    kind = type(default)
+    with contextlib.suppress(ValueError):
+        value = kind(environment.get(name, default))
+        if least <= value < math.inf:
+            return value
+    raise ConfigError(f"{name} must be {NUMBERS[kind]} of at least {least}, not {environment.get(name)!r}")
 
 
 def _arguments(cls: type, data: object) -> dict[str, Any]:

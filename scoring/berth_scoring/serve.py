@@ -14,7 +14,14 @@ from berth_scoring.access_log import AccessLog
 from berth_scoring.app import DEFAULT_BODY_LIMIT, Application, Route
 from berth_scoring.auth import KeyRing
 from berth_scoring.azureml import ScriptService
-from berth_scoring.config import CodeSource, ConfigError, Layout, RequestLimits, ScoringConfig
+from berth_scoring.config import (
+    CodeSource,
+    ConfigError,
+    Layout,
+    RequestLimits,
+    ScoringConfig,
+    read_number,
+)
 from berth_scoring.cors import Cors
 from berth_scoring.execution import InlineQueue, WorkQueue
 from berth_scoring.lifecycle import Lifecycle
@@ -63,13 +70,13 @@ def _serve(config: ScoringConfig, layout: Layout, environment: Mapping[str, str]
         probe_routes(make, lifecycle) | scoring.routes(),
         make.fallback(),
         cors=Cors.from_text(environment.get("AML_CORS_ORIGINS")),
-        body_limit=int(environment.get("BERTH_MAX_BODY_BYTES", DEFAULT_BODY_LIMIT)),
+        body_limit=read_number(environment, "BERTH_MAX_BODY_BYTES", DEFAULT_BODY_LIMIT, least=1),
     )
     server = Server(
         application,
         queue,
         lifecycle,
-        drain_seconds=float(environment.get("BERTH_DRAIN_SECONDS", "5")),
+        drain_seconds=read_number(environment, "BERTH_DRAIN_SECONDS", 5.0, least=0),
         stop_seconds=limits.timeout_milliseconds / 1000,
     )
     metrics.watch_queue(lambda: queue.depth, lambda: queue.running)
@@ -96,7 +103,7 @@ class Scoring:
         self._make = make
         self._queue = queue
         self._service = Service.from_environment(environment)
-        self._threads = int(environment.get("BERTH_THREADS", "1"))
+        self._threads = read_number(environment, "BERTH_THREADS", 1, least=1)
         self._server_version = _server_version(environment)
 
     def routes(self) -> dict[str, Route]:
@@ -107,7 +114,10 @@ class Scoring:
     def _script_routes(self, code: CodeSource) -> dict[str, Route]:
         script = start_script(code, self._layout)
         schema = swagger.script_schema(script.run) if is_schema_decorated(script.run) else swagger.UNDECLARED
-        documents = swagger.documents(self._service, schema, self._layout.code)
+        try:
+            documents = swagger.documents(self._service, schema, self._layout.code)
+        except swagger.DocumentError as error:
+            raise StartupError("SwaggerInvalid", str(error)) from error
         handlers = ScriptService(script, self._queue).handlers
         return azure_routes(self._make, handlers, Swagger(documents), self._server_version)
 
@@ -129,7 +139,7 @@ class Scoring:
 def _limits(config: ScoringConfig, environment: Mapping[str, str]) -> RequestLimits:
     """Return the limits; the shorter of the two time-outs holds, the resource's and the variable's."""
     configured = config.requests.timeout_milliseconds
-    wanted = int(environment.get("SCORING_TIMEOUT_MS", configured))
+    wanted = read_number(environment, "SCORING_TIMEOUT_MS", configured, least=1)
     return replace(config.requests, timeout_milliseconds=min(configured, wanted))
 
 

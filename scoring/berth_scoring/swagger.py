@@ -21,6 +21,10 @@ ALIASES = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
 USER_FILES = {"2": ("swagger.json", "swagger2.json"), "3": ("swagger3.json",), "3.1": ("swagger3.1.json",)}
 
 
+class DocumentError(ValueError):
+    """A description that the user wrote cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What a description says of the service itself."""
@@ -100,9 +104,16 @@ def _user_document(folder: Path | None, names: tuple[str, ...]) -> Document | No
     for name in names:
         path = folder / name if folder else None
         if path is not None and path.is_file():
-            document: Document = json.loads(path.read_text(encoding="utf-8"))
-            return document
+            return _read_document(path)
     return None
+
+
+def _read_document(path: Path) -> Document:
+    try:
+        document: Document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DocumentError(f"{path.name} is not JSON: {error}") from error
+    return document
 
 
 def _swagger2(service: Service, schema: Schema) -> Document:

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     CONFIG_INVALID = "ConfigInvalid"
     KEYS_MISSING = "KeysMissing"
     PORT_UNAVAILABLE = "PortUnavailable"
+    SWAGGER_INVALID = "SwaggerInvalid"
     OUT_OF_MEMORY = "OutOfMemory"
     UNSCHEDULABLE = "Unschedulable"
     VOLUME_FAILED = "VolumeFailed"

@@ -41,7 +41,12 @@ _OF_THE_MODEL = frozenset(
         Reason.SCRIPT_INIT_FAILED,
     }
 )
-TOLD_BY_CONTAINERS = _OF_THE_MODEL | {Reason.CONFIG_INVALID, Reason.KEYS_MISSING, Reason.PORT_UNAVAILABLE}
+TOLD_BY_CONTAINERS = _OF_THE_MODEL | {
+    Reason.CONFIG_INVALID,
+    Reason.KEYS_MISSING,
+    Reason.PORT_UNAVAILABLE,
+    Reason.SWAGGER_INVALID,
+}
 """What Berth's own containers begin their last words with."""
 _WITHOUT_REMEDY_BY_WAITING = frozenset(
     {

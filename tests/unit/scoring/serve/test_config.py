@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from berth_scoring.config import CONFIG_VARIABLE, ConfigError, Layout, ModelSource, ScoringConfig
+from berth_scoring.config import CONFIG_VARIABLE, ConfigError, Layout, ModelSource, ScoringConfig, read_number
 
 FULL = {
     "name": "iris",
@@ -99,6 +99,24 @@ def test_any_json_is_either_read_or_refused(value: Any, key: str) -> None:
             ScoringConfig.from_json(document)
         except ConfigError:
             continue
+
+
+@pytest.mark.parametrize(("text", "value"), [(None, 5), ("7", 7), (" 1 ", 1)])
+def test_a_number_is_read_from_its_variable(text: str | None, value: int) -> None:
+    assert read_number({} if text is None else {"N": text}, "N", 5, least=1) == value
+
+
+@pytest.mark.parametrize("text", ["abc", "", "0", "-1", "1.5"])
+def test_what_is_no_number_or_too_small_is_refused_by_its_variable(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"N must be a whole number of at least 1, not '{text}'"):
+        read_number({"N": text}, "N", 5, least=1)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-0.1"])
+def test_a_fraction_must_be_a_finite_number(text: str) -> None:
+    assert read_number({"N": "0"}, "N", 5.0, least=0) == 0
+    with pytest.raises(ConfigError, match="N must be a number of at least 0"):
+        read_number({"N": text}, "N", 5.0, least=0)
 
 
 def source(name: str, version: str) -> ModelSource:

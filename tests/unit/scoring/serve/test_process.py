@@ -317,6 +317,23 @@ def test_a_configuration_that_is_none_is_told(start: Any) -> None:
     assert server.termination == "ConfigInvalid: ScoringConfig does not know surprise"
 
 
+def test_a_variable_that_is_no_number_is_told(start: Any) -> None:
+    server = start(PROBE_SCRIPT, env={"SCORING_TIMEOUT_MS": "soon"}, ready=False)
+    assert server.process.wait(20) == 3
+    assert server.termination == (
+        "ConfigInvalid: SCORING_TIMEOUT_MS must be a whole number of at least 1, not 'soon'"
+    )
+
+
+@pytest.mark.parametrize("content", [b"{oops", b"\xff"])
+def test_a_description_that_is_no_json_is_told(start: Any, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "server-0/code").mkdir(parents=True)
+    (tmp_path / "server-0/code/swagger.json").write_bytes(content)
+    server = start(PROBE_SCRIPT, ready=False)
+    assert server.process.wait(20) == 3
+    assert server.termination.startswith("SwaggerInvalid: swagger.json is not JSON: ")
+
+
 def test_keys_guard_scoring_but_not_the_probes_and_may_be_rotated(start: Any, tmp_path: Path) -> None:
     rotate_keys(tmp_path, "old-key", "second-key")
     server = start(PROBE_SCRIPT, keysDir=str(tmp_path / "keys"))
