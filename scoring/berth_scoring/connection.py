@@ -1,186 +1,278 @@
-"""A shorter way through uvicorn for requests that arrive whole, which is nearly all of them."""
+"""HTTP/1.1 on one connection, as uvicorn's server wants it: the parser is httptools, the rest is here."""
 
 import asyncio
+import json
 import logging
+from collections import deque
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
+
+from berth_scoring.exchange import Exchange
 
 logger = logging.getLogger(__name__)
 
-Message = dict[str, Any]
+HEAD_LIMIT = 320 * 1024
+"""64 KiB, and what else one read of the socket may bring."""
+RECEIVE_SECONDS = 30.0
+RECEIVE_RATE = 64 * 1024
+"""A request may take so many seconds to come, and one more for each of so many bytes."""
+LINGER_SECONDS = 2.0
+"""How long what a client still sends is read after its answer: to close at once would take that from it."""
 
-FAILURE: list[Message] = [
-    {"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]},
-    {"type": "http.response.body", "body": b""},
-]
 
+class Connection(asyncio.Protocol):
+    """Reads requests and has each answered by the application, in their order.
 
-class Connection(HttpToolsProtocol):
-    """uvicorn's connection, except that a request which came in one read skips what the others need.
-
-    Its body is not awaited, its answer is one write, and the connection's keep-alive timer is not made anew.
-    Bodies of several reads, pipelined requests, `Expect` and upgrades are left to uvicorn.
+    A request that is there after one read, which nearly all are, takes no timer and no event on its way. The
+    application is called before the end of one that is not, so that it may refuse what it need not read.
     """
 
-    _pending = False
-    """Whether the headers of a request were read and its end was not."""
-    _idle_timer: asyncio.TimerHandle | None = None
-    _idle_since = 0.0
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],  # noqa: ARG002 - uvicorn passes it to every protocol
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.app: Any = config.loaded_app
+        self.server = server_state
+        self.loop = _loop or asyncio.get_running_loop()
+        self._keep_alive_seconds = config.timeout_keep_alive
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed: Callable[[bytes], None] = self._parser.feed_data
+        self._exchanges: deque[Exchange] = deque()
+        self._unfinished = False
+        self._receiving: Exchange | None = None
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._overhead = 0
+        self._received = 0
+        self._receiving_since = 0.0
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # it is TCP's
+        """Greet a client."""
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server.connections.add(self)  # type: ignore[arg-type] # a set of uvicorn's own protocols
+        self._idle_since = self.loop.time()
+        self._check_idle()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Tell those who still work on an answer."""
+        self.server.connections.discard(self)
+        self._stop_parsing()
+        del self._parser
+        self._end_patience()
+        self._idle_timer.cancel()
+        for exchange in self._exchanges:
+            exchange.abandon()
+        self.flow.resume_writing()
+
+    def pause_writing(self) -> None:
+        """Let answers wait for a client that does not read."""
+        self.flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Let them go on."""
+        self.flow.resume_writing()
+
+    def shutdown(self) -> None:
+        """Close once everything is answered; uvicorn calls this when the server ends."""
+        if self._exchanges:
+            self._exchanges[-1].keep_alive = False
+        else:
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what was read; a request that goes on in the next read is uvicorn's."""
-        super().data_received(data)
-        if self._pending:
-            self._leave_to_uvicorn()
+        """Parse what was read."""
+        try:
+            self._feed(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"Invalid HTTP request: {error}")
+        if self._unfinished:
+            self._await_rest(len(data))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
-        super().connection_lost(exc)
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
+    def on_message_begin(self) -> None:
+        """Forget the request before."""
+        self._unfinished = True
+        self._url = b""
+        self._headers = []
+        self._overhead = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Keep the URL, or a piece of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Wait for the end of the request, unless it is uvicorn's in any case."""
-        self._chunks: list[bytes] = []
-        self._pending = True
-        if self._is_answering() or self.expect_100_continue or self.parser.should_upgrade():
-            self._leave_to_uvicorn()
+        """Make an exchange of the request, unless it has to be parsed once more."""
+        parser = self._parser
+        if parser.should_upgrade():
+            return
+        path, query = _split_url(self._url)
+        keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        scope = {
+            "type": "http",
+            "method": parser.get_method().decode("ascii"),
+            "path": path,
+            "query_string": query,
+            "headers": self._headers,
+        }
+        self._receiving = Exchange(self, scope, keep_alive=keep_alive)
+        # What else comes are trailers, which nobody reads: they could pass for headers that were checked.
+        self._headers = []
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body."""
-        if self._pending:
-            self._chunks.append(body)
-        else:
-            super().on_body(body)
+        self._overhead = 0
+        if self._receiving is not None:
+            self._receiving.add(body)
 
     def on_message_complete(self) -> None:
-        """Answer a request that is whole."""
-        if not self._pending:
-            super().on_message_complete()
+        """Have a request answered that is whole."""
+        exchange, self._receiving = self._receiving, None
+        if exchange is None:
             return
-        self._pending = False
-        keep_alive: bool = self.parser.should_keep_alive()
-        cycle = WholeCycle(self, b"".join(self._chunks), keep_alive=keep_alive)
-        self.cycle = cycle  # type: ignore[assignment] # it has what the base class uses of one
-        cycle.task = self.loop.create_task(cycle.run(self._request_scope()))
+        self._unfinished = False
+        if self._patience is not None:
+            self._end_patience()
+        exchange.end()
+        if not exchange.begun:
+            self._begin(exchange)
+        elif exchange.answered:
+            self._go_on()
 
-    def on_response_complete(self) -> None:
-        """Go on with a pipelined request, or wait for the next one."""
-        if self.pipeline:
-            super().on_response_complete()
-            return
+    def on_answered(self, exchange: Exchange) -> None:
+        """Go on with a pipelined request, or wait for the next one, or close."""
+        self._exchanges.popleft()
+        if not exchange.whole:
+            self._linger(exchange)
+        elif exchange.keep_alive:
+            self._go_on()
+        else:
+            self.transport.close()
+
+    def _begin(self, exchange: Exchange) -> None:
+        exchange.begun = True
+        self._exchanges.append(exchange)
+        if len(self._exchanges) == 1:
+            exchange.start()
+        else:
+            self.flow.pause_reading()
+
+    def _go_on(self) -> None:
         self._idle_since = self.loop.time()
-        if self._idle_timer is None:
-            self._check_idle()
+        if self._exchanges:
+            self._exchanges[0].start()
+        elif not self.transport.is_closing():
+            self.flow.resume_reading()
 
-    def _is_answering(self) -> bool:
-        cycle: WholeCycle | RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+    def _await_rest(self, size: int) -> None:
+        self._overhead += size
+        self._received += size
+        if self._overhead > HEAD_LIMIT:
+            self._refuse(431, "The head of the request is too large")
+            return
+        if self._patience is None:
+            self._received = size
+            self._receiving_since = self.loop.time()
+            self._patience = self.loop.call_later(RECEIVE_SECONDS, self._check_patience)
+        if self._receiving is not None and not self._receiving.begun:
+            self._begin(self._receiving)
 
-    def _leave_to_uvicorn(self) -> None:
-        self._pending = False
-        super().on_headers_complete()
-        for chunk in self._chunks:
-            super().on_body(chunk)
+    def _check_patience(self) -> None:
+        if self.flow.read_paused:
+            # It is not the client who does not go on.
+            self._receiving_since, self._received = self.loop.time(), 0
+        end = self._receiving_since + RECEIVE_SECONDS + self._received / RECEIVE_RATE
+        left = end - self.loop.time()
+        if left > 0:
+            self._patience = self.loop.call_later(left, self._check_patience)
+        else:
+            self._refuse(408, "The request did not come to its end in time")
 
-    def _request_scope(self) -> dict[str, Any]:
-        path, query = _split_url(self.url)
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment] # uvicorn fills it step by step as well
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["path"] = path
-        scope["query_string"] = query
-        return scope
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _check_idle(self) -> None:
         # The timer runs on while requests come and go: to move it for each would cost more than this.
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if left <= 0 and not self._is_answering():
+        left = self._idle_since + self._keep_alive_seconds - self.loop.time()
+        if left <= 0 and not self._exchanges and self._patience is None:
             self.transport.close()
+        self._idle_timer = self.loop.call_later(max(left, 1.0), self._check_idle)
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        # HTTP lets a server ignore the offer, but with it the parser takes the body for the other protocol.
+        method = self._parser.get_method()
+        if method == b"CONNECT" or self._exchanges:
+            self._refuse(400, "No other protocol is spoken here")
+            return
+        first = b"%s %s HTTP/%s" % (method, self._url, self._parser.get_http_version().encode())
+        lines = [b"%s: %s" % header for header in self._headers if header[0] != b"upgrade"]
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed = self._parser.feed_data
+        self.data_received(b"\r\n".join([first, *lines, b"", rest]))
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Give up on a client that does not speak HTTP as it should, once all before is answered."""
+        logger.warning("A connection is refused: %s", message)
+        if self._exchanges and not self._exchanges[-1].whole:
+            self._exchanges.pop().abandon()
+        answered = self._receiving is not None and self._receiving.answered
+        self._stop_parsing()
+        if self._exchanges:
+            self._exchanges[-1].keep_alive = False
+            return
+        if not answered:
+            body = json.dumps({"message": message}).encode()
+            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + head % len(body) + body)
+        self._close_softly()
+
+    def _linger(self, exchange: Exchange) -> None:
+        """Read on after an answer that came before the end of its request."""
+        self.flow.resume_reading()
+        if exchange.keep_alive:
+            self._end_patience()
+            self._patience = self.loop.call_later(LINGER_SECONDS, self.transport.close)
         else:
-            self._idle_timer = self.loop.call_later(max(left, 1.0), self._check_idle)
+            self._stop_parsing()
+            self._close_softly()
+
+    def _stop_parsing(self) -> None:
+        self._feed = _discard
+        self._unfinished = False
+        self._receiving = None
+
+    def _close_softly(self) -> None:
+        self._end_patience()
+        self._patience = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.flow.resume_reading()
+
+
+def _discard(_data: bytes) -> None:
+    """Stand for a parser whose connection has ended."""
 
 
 @lru_cache(maxsize=256)
 def _split_url(url: bytes) -> tuple[str, bytes]:
     parsed = httptools.parse_url(url)
     return unquote(parsed.path.decode("ascii")), parsed.query or b""
-
-
-class WholeCycle:
-    """The ASGI side of one request whose body is there, and whose answer is made in one piece."""
-
-    __slots__ = (
-        "_body",
-        "_connection",
-        "_start",
-        "_wants_body",
-        "disconnected",
-        "keep_alive",
-        "message_event",
-        "response_complete",
-        "task",
-    )
-
-    def __init__(self, connection: Connection, body: bytes, *, keep_alive: bool) -> None:
-        self._connection = connection
-        self._body: bytes | None = body
-        self._start: Message = {}
-        self._wants_body = True
-        self.keep_alive = keep_alive
-        self.disconnected = False
-        self.response_complete = False
-        self.message_event = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
-
-    async def run(self, scope: Message) -> None:
-        """Let the application answer."""
-        self._wants_body = scope["method"] != "HEAD"
-        try:
-            await self._connection.app(scope, self.receive, self.send)
-        except Exception:
-            logger.exception("The application failed")
-            for message in FAILURE if not self.response_complete else ():
-                await self.send(message)
-
-    async def receive(self) -> Message:
-        """Return the body, and after it that the client has left, once it has."""
-        body, self._body = self._body, None
-        if body is not None:
-            return {"type": "http.request", "body": body, "more_body": False}
-        if not self.disconnected and not self.response_complete:
-            await self.message_event.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        """Keep the head until the body is there, then write both."""
-        if message["type"] == "http.response.start":
-            self._start = message
-            return
-        if self._connection.flow.write_paused and not self.disconnected:
-            await self._connection.flow.drain()
-        if not self.disconnected:
-            self._write(message["body"])
-
-    def _write(self, body: bytes) -> None:
-        connection = self._connection
-        parts = [STATUS_LINE[self._start["status"]]]
-        for name, value in (*connection.server_state.default_headers, *self._start["headers"]):
-            if name == b"connection":
-                self.keep_alive = self.keep_alive and value != b"close"
-            else:
-                parts += (name, b": ", value, b"\r\n")
-        if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-        parts.append(b"\r\n")
-        if self._wants_body:
-            parts.append(body)
-        connection.transport.write(b"".join(parts))
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            connection.transport.close()
-        connection.on_response_complete()

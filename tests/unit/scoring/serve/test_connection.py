@@ -82,7 +82,10 @@ def test_a_client_may_wait_for_the_word_to_continue(wire: socket.socket) -> None
     assert read_answer(wire)[2] == b"5"
 
 
-@pytest.mark.parametrize(("version", "headers"), [("1.1", ["Connection: close"]), ("1.0", [])])
+@pytest.mark.parametrize(
+    ("version", "headers"),
+    [("1.1", ["Connection: close"]), ("1.0", []), ("1.0", ["Connection: keep-alive"])],
+)
 def test_a_connection_that_shall_not_last_is_closed(
     wire: socket.socket, version: str, headers: list[str]
 ) -> None:
@@ -114,6 +117,71 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent(wire: socket.socket)
     status, headers, body = read_answer(wire)
     assert (status, headers["connection"]) == (413, "close")
     assert "larger than 300000 bytes" in json.loads(body)["message"]
+
+
+def test_a_refusal_reaches_a_client_that_sends_its_whole_body_first(wire: socket.socket) -> None:
+    wire.sendall(post(b"x" * 8_000_000))
+    assert read_answer(wire)[0] == 413
+    assert wire.recv(1) == b""
+
+
+@pytest.mark.parametrize("method", [b"PUT", b"GET"])
+def test_a_connection_lasts_when_a_large_body_was_not_read(wire: socket.socket, method: bytes) -> None:
+    wire.sendall(post(b"x" * 250_000).replace(b"POST", method))
+    assert read_answer(wire)[0] in {405, 200}
+    wire.sendall(post(b"hello"))
+    assert read_answer(wire)[2] == b"5"
+
+
+OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
+
+
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_an_offer_to_upgrade_is_ignored_and_a_request_in_its_body_stays_one(
+    wire: socket.socket, pause: float
+) -> None:
+    inner = post(b"smuggled")
+    whole = post(inner, *OFFER)
+    wire.sendall(whole[: -len(inner)])
+    time.sleep(pause)
+    wire.sendall(whole[-len(inner) :])
+    assert read_answer(wire)[2] == str(len(inner)).encode()
+    wire.sendall(post(b"next", *OFFER))
+    assert read_answer(wire)[2] == b"4"
+
+
+def test_who_offers_to_upgrade_while_it_waits_is_not_kept(wire: socket.socket) -> None:
+    wire.sendall(post(b"x") + post(b"xx", *OFFER) * 3000)
+    assert read_answer(wire)[2] == b"1"
+    assert wire.recv(1) == b""
+
+
+def test_a_tunnel_is_refused(wire: socket.socket) -> None:
+    wire.sendall(b"CONNECT elsewhere:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert read_answer(wire)[0] == 400
+    assert wire.recv(1) == b""
+
+
+def test_a_trailer_is_no_header(wire: socket.socket) -> None:
+    head = b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    wire.sendall(head + b"3\r\nabc\r\n0\r\nx-request-id: from-the-trailer\r\n\r\n")
+    _, headers, body = read_answer(wire)
+    assert (body, headers["x-request-id"] == "from-the-trailer") == (b"3", False)
+
+
+@pytest.mark.parametrize("before", [b"GET / HTTP/1.1\r\nx: ", b"GET /", post(b"")[:-4] + b"\r\nx: "])
+def test_a_head_without_end_is_refused(wire: socket.socket, before: bytes) -> None:
+    wire.sendall(before)
+    wire.sendall(b"x" * 1_000_000)
+    assert read_answer(wire)[0] == 431
+    assert wire.recv(1) == b""
+
+
+def test_a_trailer_without_end_is_refused(wire: socket.socket) -> None:
+    wire.sendall(b"POST /score HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: ")
+    wire.sendall(b"x" * 1_000_000)
+    assert read_answer(wire)[0] == 431
+    assert wire.recv(1) == b""
 
 
 def test_a_client_that_leaves_does_not_disturb_the_next(server: Any) -> None:
