@@ -43,8 +43,8 @@ class Echo:
     def _stored(self, resource: Resource, body: Any) -> Any:
         self.version += 1
         stored = orjson.loads(orjson.dumps(body))
-        stored["metadata"] |= {"uid": f"{resource.kind}-{body['metadata']['name']}", "generation": 1}
-        stored["metadata"]["resourceVersion"] = str(self.version)
+        given = {"uid": f"{resource.kind}-{body['metadata']['name']}", "generation": 1}
+        stored["metadata"] = {**given, **stored["metadata"], "resourceVersion": str(self.version)}
         self.written.append((resource, stored))
         return stored
 

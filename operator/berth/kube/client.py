@@ -148,9 +148,7 @@ class Api:
             page = await self._request(
                 "GET", resource, resource.collection(namespace), params=params, headers=headers
             )
-            items += (
-                page["items"] or ()
-            )  # an empty list of metadata comes as null or ()  # the metadata of nothing is null
+            items += page["items"] or ()  # the metadata of nothing is null
             token = page["metadata"].get("continue")
             if not token:
                 return Listing(items, page["metadata"]["resourceVersion"])
