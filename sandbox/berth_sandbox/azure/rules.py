@@ -1,7 +1,6 @@
 """What Azure refuses in a container group before it starts anything."""
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator
 
@@ -154,7 +153,7 @@ def _volumes(name: str, properties: Document) -> Iterator[ArmError]:
 def _is_base64(text: str) -> bool:
     try:
         base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
     return True
 

@@ -25,6 +25,7 @@ from berth_sandbox.azure.launch import launch
 from berth_sandbox.azure.names import Document, GroupId, region_name
 from berth_sandbox.azure.regions import REGIONS, Region, Subscription, usages_document, used
 from berth_sandbox.azure.rules import check
+from berth_sandbox.azure.shape import check_shape, without_nulls
 
 READ_ONLY = ("provisioningState", "instanceView")
 
@@ -96,6 +97,8 @@ class ContainerInstances:
         """Start a group, or start it anew with other values; both restart all of its containers."""
         async with self._writing:
             owner = self._check_writable(asked)
+            body = without_nulls(body)
+            check_shape(body)
             region = self._requested_region(body)
             found = await self._look(asked)
             existing = found[0].id if found else asked
