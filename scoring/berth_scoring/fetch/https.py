@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from urllib3.exceptions import (
     HTTPError,
-    LocationParseError,
+    LocationValueError,
     NameResolutionError,
     NewConnectionError,
     SSLError,
@@ -21,7 +21,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from berth_scoring.fetch.errors import FetchError
-from berth_scoring.fetch.uri import shown
+from berth_scoring.fetch.uri import redirected, scheme_of, shown
 
 _CHUNK_BYTES = 1 << 20
 _MAX_REDIRECTS = 5
@@ -130,14 +130,14 @@ class Downloader:
     def _open(self, url: str, part: _Part, authorization: str | None, end: float) -> urllib3.BaseHTTPResponse:
         target = url
         for _ in range(_MAX_REDIRECTS + 1):
-            if urlsplit(target).scheme != "https":
+            if scheme_of(target) != "https":
                 raise FetchError(f"{shown(url)} leads to {shown(target)}, which is not https")
             secret = {"Authorization": authorization} if authorization and _same_origin(url, target) else {}
             response = self._get(target, _headers(part) | secret, end)
             if response.status not in _REDIRECTS:
                 return response
             response.close()
-            target = urljoin(target, response.headers.get("Location", ""))
+            target = redirected(target, response.headers.get("Location", ""))
         raise FetchError(f"{shown(url)} redirects more than {_MAX_REDIRECTS} times")
 
     def _get(self, url: str, headers: dict[str, str], end: float) -> urllib3.BaseHTTPResponse:
@@ -207,7 +207,7 @@ def _translated(error: HTTPError, url: str) -> Exception:
     """Say in the user's words what urllib3 met, and whether to try again."""
     host = urlsplit(url).hostname
     match error:
-        case LocationParseError():
+        case LocationValueError():
             return FetchError(f"{shown(url)} is not a valid address")
         case SSLError(args=(ssl.SSLCertVerificationError() as reason, *_)):
             return FetchError(

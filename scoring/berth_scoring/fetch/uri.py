@@ -1,5 +1,7 @@
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
+
+from berth_scoring.fetch.errors import FetchError
 
 
 def shown(uri: str) -> str:
@@ -10,8 +12,23 @@ def shown(uri: str) -> str:
 
 
 def scheme_of(uri: str) -> str:
-    """Return the scheme in lower case."""
-    return urlsplit(uri).scheme
+    """Return the scheme in lower case; raises FetchError for a URI whose host or port can be none."""
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port  # is read only now
+    except ValueError as error:
+        raise FetchError("the URI has no valid host or port") from error
+    return parts.scheme
+
+
+def redirected(uri: str, location: str) -> str:
+    """Return where a redirect leads; raises FetchError for one that leads nowhere."""
+    try:
+        target = urljoin(uri, location)
+        scheme_of(target)
+    except (ValueError, FetchError) as error:
+        raise FetchError(f"{shown(uri)} redirects to an address that is none") from error
+    return target
 
 
 def path_of(uri: str) -> PurePosixPath:

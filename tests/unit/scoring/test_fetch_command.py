@@ -63,6 +63,8 @@ def test_the_first_failure_is_told_in_one_line(tmp_path: Path, run: Run, log: Pa
     [
         ({"models": [{"name": "m"}]}, "ConfigInvalid: "),
         ({"code": {"uri": "file:///nowhere"}}, "CodeFetchFailed: code: file:///nowhere: "),
+        ({"code": {"uri": "https://[::1/a.zip"}}, "CodeFetchFailed: code: the URI has no valid host or port"),
+        ({"code": {"uri": "https://h:99999/a.zip"}}, "CodeFetchFailed: code: the URI has no valid host"),
     ],
 )
 def test_every_failure_has_its_reason(run: Run, log: Path, config: dict[str, Any], line: str) -> None:

@@ -234,6 +234,20 @@ def test_a_redirect_to_plain_http_is_refused(file_server: Any, fetch: Callable[.
         fetch(f"{file_server.url}/m.bin")
 
 
+@pytest.mark.parametrize("location", ["https://[::1/m.bin", "https://localhost:99999/", "https://h:x/"])
+def test_a_redirect_to_no_address_is_refused(
+    file_server: Any, fetch: Callable[..., str], location: str
+) -> None:
+    file_server.answers = [status(302, Location=location)]
+    with pytest.raises(FetchError, match=r"/m\.bin redirects to an address that is none"):
+        fetch(f"{file_server.url}/m.bin?sig=s", "Bearer secret")
+
+
+def test_an_address_without_a_host_is_refused_at_once(trusted: None, fetch: Callable[..., str]) -> None:
+    with pytest.raises(FetchError, match="is not a valid address"):
+        fetch("https:///m.bin")
+
+
 def test_a_circle_of_redirects_is_left(file_server: Any, fetch: Callable[..., str]) -> None:
     file_server.answers = [status(302, Location="/m.bin")]
     with pytest.raises(FetchError, match="redirects more than 5 times"):
