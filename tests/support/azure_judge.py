@@ -20,7 +20,7 @@ from berth_sandbox.runner import Runner
 # The service sends these two, which its description lacks.
 DOCUMENTED = {"provisioningTimeoutInSeconds", "isCustomProvisioningTimeout"}
 # Not in the description: where an operation is polled, and Entra.
-BEYOND = {"Operation_Get", "Token", "OpenIdConfiguration", ""}
+BEYOND = {"Operation_Get", "Token", "ManagedIdentityToken", "OpenIdConfiguration", ""}
 PROGRAMS = Path(sys.executable).parent
 
 

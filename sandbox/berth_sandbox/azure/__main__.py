@@ -22,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, required=True, help="keeps the certificate authority")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any)")
+    parser.add_argument("--plain-port", type=int, default=0, help="port without TLS (default: any)")
     parser.add_argument("--name", action="append", help="a name in the certificate; the first is in the URL")
     parser.add_argument("--configuration", type=Path, help="JSON: tenants and subscriptions")
     parser.add_argument("--factor", type=float, default=1.0, help="seconds that pass there in one of ours")
@@ -36,8 +37,16 @@ async def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told_to_end.set)
     names = options.name or LOOPBACK
-    async with served(azure, options.folder, host=options.host, port=options.port, names=names) as endpoint:
-        print(json.dumps({"url": endpoint.url, "caFile": str(endpoint.ca_file)}), flush=True)
+    async with served(
+        azure,
+        options.folder,
+        host=options.host,
+        port=options.port,
+        plain_port=options.plain_port,
+        names=names,
+    ) as endpoint:
+        told = {"url": endpoint.url, "caFile": str(endpoint.ca_file), "plainUrl": endpoint.plain_url}
+        print(json.dumps(told), flush=True)
         await told_to_end.wait()
 
 

@@ -62,6 +62,7 @@ class Directory:
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.tenants: dict[str, dict[str, Application]] = {}
+        self.system_identity: str | None = None
         self._now = now
         self._key = secrets.token_hex(32)
 
@@ -94,6 +95,21 @@ class Directory:
             "expires_in": TOKEN_SECONDS,
             "access_token": self._issued(tenant, client, form.get("scope", "")),
         }
+
+    def managed_identity_token(self, resource: str, client: str | None) -> Document:
+        """Return what a machine's metadata service gives: a token of its own identity, or of a named one."""
+        chosen = client or self.system_identity
+        for tenant, applications in self.tenants.items():
+            if chosen in applications:
+                expires = int(self._now()) + TOKEN_SECONDS
+                return {
+                    "access_token": self._issued(tenant, chosen, resource),
+                    "expires_in": str(TOKEN_SECONDS),
+                    "expires_on": str(expires),
+                    "resource": resource,
+                    "token_type": "Bearer",
+                }
+        raise EntraError(400, "invalid_request", 1_000_000, "Identity not found.")
 
     def principal(self, authorization: str | None) -> Principal:
         """Return who holds a bearer token for Azure Resource Manager, or raise 401."""

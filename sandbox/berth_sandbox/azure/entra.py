@@ -1,4 +1,4 @@
-"""Entra's endpoints: where tokens are, and the tokens."""
+"""Entra's endpoints, and that of a machine's metadata service, which gives tokens too."""
 
 import re
 
@@ -8,6 +8,7 @@ from berth_sandbox.azure.names import Document
 
 PATHS = {
     "Token": re.compile(r"/([^/]+)/oauth2/v2\.0/token"),
+    "ManagedIdentityToken": re.compile(r"(/metadata)/identity/oauth2/token"),
     "OpenIdConfiguration": re.compile(r"/([^/]+)/v2\.0/\.well-known/openid-configuration"),
 }
 
@@ -29,10 +30,18 @@ class Entra:
         try:
             if operation == "Token":
                 return Answer(200, self._directory.token(tenant, _form(request)))
+            if operation == "ManagedIdentityToken":
+                return Answer(200, self._managed_identity_token(request))
             self._directory.tenant(tenant)
             return Answer(200, _configuration(request.origin, tenant))
         except EntraError as error:
             return Answer(error.status, error.document())
+
+    def _managed_identity_token(self, request: Request) -> Document:
+        if request.headers.get("metadata", "").lower() != "true":
+            raise EntraError(400, "invalid_request", 900144, "Required metadata header not specified.")
+        query = request.query
+        return self._directory.managed_identity_token(query.get("resource", ""), query.get("client_id"))
 
 
 def _found(request: Request) -> tuple[str, str]:

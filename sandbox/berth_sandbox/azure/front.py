@@ -71,7 +71,7 @@ async def _read(received: web.Request) -> Request:
         received.rel_url.raw_path,
         str(received.url.origin()),
         dict(received.query),
-        received.headers.get("Authorization"),
+        {name.lower(): value for name, value in received.headers.items()},
         await _body(received),
     )
 

@@ -7,13 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """A request; `origin` is how the caller calls this server, and `body` what the JSON says."""
+    """A request; `origin` is how the caller calls this server, the names of headers are in lower case."""
 
     method: str
     path: str
     origin: str
     query: Mapping[str, str] = field(default_factory=dict)
-    authorization: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
 
 

@@ -36,7 +36,7 @@ class ResourceManager:
         """Tell which operation is asked for, and by whom, if they are known."""
         found = match(request.method, request.path)
         try:
-            principal = self._directory.principal(request.authorization).client_id
+            principal = self._directory.principal(request.headers.get("authorization")).client_id
         except ArmError:
             principal = None
         return Asked(found.operation if found else "", principal)
@@ -45,7 +45,7 @@ class ResourceManager:
         """Answer a request, with an error if it comes to that."""
         headers: dict[str, str] = {}
         try:
-            principal = self._directory.principal(request.authorization)
+            principal = self._directory.principal(request.headers.get("authorization"))
             found = _found(request)
             headers |= self._admitted(found, principal, request)
             done = await self._operations.perform(found.operation, found.values, request)

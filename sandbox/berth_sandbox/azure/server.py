@@ -21,15 +21,25 @@ MOST_BYTES = 4 * 2**20  # of a request to Azure Resource Manager
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the emulated Azure is: one URL for the authority and for the resource manager."""
+    """Where the emulated Azure is: one URL for the authority and for the resource manager.
+
+    `plain_url` is the same without TLS, as a machine's metadata service is.
+    """
 
     url: str
     ca_file: Path
+    plain_url: str
 
 
 @asynccontextmanager
 async def served(
-    azure: Azure, folder: Path, *, host: str = "127.0.0.1", port: int = 0, names: Sequence[str] = LOOPBACK
+    azure: Azure,
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    plain_port: int = 0,
+    names: Sequence[str] = LOOPBACK,
 ) -> AsyncIterator[Endpoint]:
     """Serve Azure until the block ends; `folder` keeps the authority, so that a restart needs no new one."""
     authority = _authority(folder)
@@ -38,9 +48,10 @@ async def served(
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, ssl_context=_context(authority, names))
-        await site.start()
-        yield Endpoint(f"https://{names[0]}:{_port(runner)}", folder / "ca.pem")
+        await web.TCPSite(runner, host, port, ssl_context=_context(authority, names)).start()
+        await web.TCPSite(runner, host, plain_port).start()
+        secure, plain = (address[1] for address in runner.addresses)
+        yield Endpoint(f"https://{names[0]}:{secure}", folder / "ca.pem", f"http://{names[0]}:{plain}")
     finally:
         await runner.cleanup()
 
@@ -77,8 +88,3 @@ def _context(authority: trustme.CA, names: Sequence[str]) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(*names).configure_cert(context)
     return context
-
-
-def _port(runner: web.AppRunner) -> int:
-    address: tuple[str, int] = runner.addresses[0]
-    return address[1]

@@ -162,7 +162,7 @@ def running(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", Endpoint]]:
     ) as process:
         assert process.stdout
         told = json.loads(process.stdout.readline())
-        yield process, Endpoint(told["url"], Path(told["caFile"]))
+        yield process, Endpoint(told["url"], Path(told["caFile"]), told["plainUrl"])
 
 
 async def test_the_emulator_is_a_process_that_ends_when_told(tmp_path: Path) -> None:

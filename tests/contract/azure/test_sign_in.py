@@ -9,8 +9,13 @@ import jwt
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientSecretCredential as SyncClientSecretCredential
+from azure.identity import CredentialUnavailableError
 from azure.identity import WorkloadIdentityCredential as SyncWorkloadIdentityCredential
-from azure.identity.aio import ClientSecretCredential, WorkloadIdentityCredential
+from azure.identity.aio import (
+    ClientSecretCredential,
+    ManagedIdentityCredential,
+    WorkloadIdentityCredential,
+)
 from azure.mgmt.containerinstance import ContainerInstanceManagementClient as SyncClient
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient
 from azure_emulator import (
@@ -123,10 +128,7 @@ async def test_one_session_is_one_connection(azure: Azure, endpoint: Endpoint) -
     assert len(azure.requests.connections()) == 1
 
 
-async def test_a_federated_token_gets_a_token(endpoint: Endpoint, tmp_path: Path) -> None:
-    token_file = tmp_path / "token"
-    token_file.write_text(federated_token())
-
+async def token_for(endpoint: Endpoint, token_file: Path) -> str:
     async with (
         transport(endpoint) as session,
         WorkloadIdentityCredential(
@@ -135,9 +137,16 @@ async def test_a_federated_token_gets_a_token(endpoint: Endpoint, tmp_path: Path
             token_file_path=str(token_file),
             authority=endpoint.url,
             transport=session,
-        ) as signed_in,
+        ) as signing_in,
     ):
-        assert (await signed_in.get_token(SCOPE)).token
+        return (await signing_in.get_token(SCOPE)).token
+
+
+async def test_a_federated_token_gets_a_token(endpoint: Endpoint, tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text(federated_token())
+
+    assert await token_for(endpoint, token_file)
 
 
 async def test_workload_identity_is_found_in_the_environment(
@@ -177,18 +186,8 @@ async def test_a_federated_token_that_does_not_fit_is_refused(
     token_file = tmp_path / "token"
     token_file.write_text(federated_token(**claims))
 
-    async with (
-        transport(endpoint) as session,
-        WorkloadIdentityCredential(
-            tenant_id=TENANT,
-            client_id=CLIENT,
-            token_file_path=str(token_file),
-            authority=endpoint.url,
-            transport=session,
-        ) as signing_in,
-    ):
-        with pytest.raises(ClientAuthenticationError, match=code) as caught:
-            await signing_in.get_token(SCOPE)
+    with pytest.raises(ClientAuthenticationError, match=code) as caught:
+        await token_for(endpoint, token_file)
 
     assert caught.value.status_code == 401
 
@@ -267,6 +266,44 @@ async def test_a_token_of_another_tenant_does_not_open_the_subscription(
         async with client.get(url, params={"api-version": "2023-05-01"}, headers=headers) as answer:
             assert answer.status == 401
             assert (await answer.json())["error"]["code"] == "InvalidAuthenticationTokenTenant"
+
+
+@pytest.mark.parametrize("client_id", [None, CLIENT], ids=["system", "user assigned"])
+async def test_a_managed_identity_gets_a_token(
+    azure: Azure, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, client_id: str | None
+) -> None:
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", endpoint.plain_url)
+    azure.directory.system_identity = CLIENT
+
+    async with ManagedIdentityCredential(client_id=client_id) as signed_in:
+        token = await signed_in.get_token("https://storage.azure.com/.default")
+
+    claims = jwt.decode(token.token, options={"verify_signature": False})
+    assert (claims["aud"], claims["oid"]) == ("https://storage.azure.com", CLIENT)
+
+
+async def test_an_identity_that_the_machine_has_not_got_is_unavailable(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", endpoint.plain_url)
+
+    async with ManagedIdentityCredential() as signing_in:
+        with pytest.raises(CredentialUnavailableError):
+            await signing_in.get_token("https://storage.azure.com/.default")
+
+
+async def test_arm_answers_without_tls_too(azure: Azure, endpoint: Endpoint) -> None:
+    async with (
+        credential(endpoint, connection_verify=str(endpoint.ca_file)) as signed_in,
+        ContainerInstanceManagementClient(
+            signed_in, SUBSCRIPTION, base_url=endpoint.plain_url, polling_interval=0
+        ) as client,
+    ):
+        azure.clock.run_at(1000)
+        poller = await client.container_groups.begin_create_or_update(
+            "models", "iris", group(), enforce_https=False
+        )
+        assert (await poller.result()).provisioning_state == "Succeeded"
 
 
 async def test_the_log_keeps_no_secret_of_sign_in(azure: Azure, endpoint: Endpoint, tmp_path: Path) -> None:
