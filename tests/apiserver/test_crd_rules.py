@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from api_requests import MODEL_DEPLOYMENTS, ApiServer, manifest
-from manifests import BASES, MODEL, SUBNET, spec_with
+from manifests import BASES, MODEL, OWN_IMAGE, SUBNET, spec_with
 from schema_walk import Schema, complete, fields
 from spec_walk import ROOT, SPEC
 
@@ -29,6 +29,23 @@ RULES: list[Example] = [
         "AKS",
         {"model": None, "models": [MODEL, {"name": "b", "uri": MODEL["uri"]}]},
         {"code.uri": "configmap://code"},
+    ),
+    ("imageServer tells of image", "AKS", {"imageServer": "Berth"}, {"image": "team/scorer:1"}),
+    ("imageServer tells of image", "AKS", {"imageServer": "Own"}, {"imageServer": None}),
+    ("only Berth's server checks keys", "AKS", OWN_IMAGE | {"auth.mode": "Key"}, {"imageServer": "Berth"}),
+    ("only Berth's server checks keys", "AKS", OWN_IMAGE | {"auth.mode": "Key"}, {"auth.mode": "None"}),
+    ("only Berth's server checks keys", "ACI", OWN_IMAGE | {"auth.mode": "Key"}, {"auth": None}),
+    (
+        "only Berth's server holds the limits",
+        "AKS",
+        OWN_IMAGE | {"requests.timeoutMilliseconds": 5},
+        {"imageServer": "Berth"},
+    ),
+    (
+        "only Berth's server holds the limits",
+        "AKS",
+        OWN_IMAGE | {"imageServer": "Own", "requests.maxConcurrentPerReplica": 2},
+        {"requests": None},
     ),
     ("target IoTEdge needs iotEdge", "IoTEdge", {"iotEdge": None}, {"iotEdge": {"deviceId": "press-7"}}),
     ("target FPGA needs fpga.featurizer", "FPGA", {"fpga": {}}, {"image": "team/scorer:1"}),

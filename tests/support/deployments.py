@@ -110,7 +110,10 @@ _served = st.one_of(
     st.fixed_dictionaries(
         {"models": st.lists(_models, min_size=1, max_size=3, unique_by=lambda x: x["name"])}
     ),
-    st.fixed_dictionaries({"image": st.just("registry.test/own:1")}, optional={"model": _models}),
+    st.fixed_dictionaries(
+        {"image": st.just("registry.test/own:1")},
+        optional={"model": _models, "imageServer": st.sampled_from(["Own", "Berth"])},
+    ),
 )
 _settings = _some(
     env=st.lists(_variables, max_size=3, unique_by=lambda variable: variable["name"]),
@@ -134,4 +137,7 @@ _settings = _some(
 @st.composite
 def aks_specs(draw: st.DrawFn) -> Spec:
     """Give a valid spec for the target AKS."""
-    return {"target": "AKS", **draw(_served), **draw(_settings)}
+    fields = {"target": "AKS", **draw(_served), **draw(_settings)}
+    if "image" in fields and fields.get("imageServer") != "Berth":
+        fields = {name: value for name, value in fields.items() if name not in ("requests", "auth")}
+    return fields

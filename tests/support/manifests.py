@@ -89,6 +89,7 @@ VALUES: dict[str, list[Case]] = {
         Case("scorer"),
         Case(f"ghcr.io/team/scorer@sha256:{DIGEST}"),
     ],
+    "imageServer": [Case("Own", OWN_IMAGE), Case("Berth", OWN_IMAGE)],
     "env[].name": [Case("LOG_LEVEL"), Case("azure.client-id")],
     "env[].value": [Case("debug"), Case("")],
     "secretKeyRef.name": [Case("settings")],

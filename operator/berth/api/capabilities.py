@@ -99,6 +99,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "a device runs no script; remove it and give the classifier by spec.model",
     ),
     Capability("image", ALL),
+    Capability("imageServer", ALL),
     Capability("env", ALL),
     Capability("env[].valueFrom.fieldRef", IN_CLUSTER, "only pods have such fields; give the value itself"),
     Capability("resources", IN_CLOUD, _ON_DEVICE),

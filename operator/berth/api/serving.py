@@ -9,6 +9,13 @@ from berth.api.common import DNS_NAME, EXTENDED_RESOURCE, ObjectRef, Quantity
 _RESOURCE_NAME = f"cpu|memory|ephemeral-storage|hugepages-[1-9][0-9]*[KMG]i|{EXTENDED_RESOURCE}"
 
 
+class ImageServer(StrEnum):
+    """Whose server runs in an own image."""
+
+    OWN = "Own"
+    BERTH = "Berth"
+
+
 class ResourceRequests(ApiModel):
     """What each replica is guaranteed."""
 

@@ -13,6 +13,7 @@ from berth.api.serving import (
     AuthMode,
     DataCollection,
     DeletionPolicy,
+    ImageServer,
     Probes,
     Requests,
     Resources,
@@ -24,6 +25,10 @@ from berth.api.source import Code, ModelSource
 
 _KEY_BY_DEFAULT = frozenset({Target.AKS})
 _AKS_BY_DEFAULT = AksTarget()
+_BERTH_SERVES = "!has(self.image) || (has(self.imageServer) && self.imageServer == 'Berth')"
+_DEFAULT_LIMITS = " && ".join(
+    f"self.requests.{limit.alias} == {limit.default}" for limit in Requests.model_fields.values()
+)
 
 
 class ModelDeploymentSpec(ApiModel):
@@ -55,6 +60,8 @@ class ModelDeploymentSpec(ApiModel):
         | None
     ) = None
     """Own image instead of Berth's: listens on port 5001, answers `GET /` with 200 while it can score."""
+    image_server: ImageServer | None = None
+    """Whose server runs in `image`: `Own` (also if absent), or `Berth` if it is built on Berth's image."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=256), ListMap("name")] | None = None
     """Environment variables of the scoring container."""
     resources: Resources = Resources()
@@ -66,7 +73,7 @@ class ModelDeploymentSpec(ApiModel):
     probes: Probes = Probes()
     """How the health of a replica is judged."""
     auth: Auth | None = None
-    """How callers prove that they may score. Default: `Key` on AKS, else `None`; see `status.auth.mode`."""
+    """How callers prove that they may score. Default: `Key` where Berth's server runs on AKS, else `None`."""
     tls: Tls | None = None
     """A certificate for the endpoint."""
     data_collection: DataCollection | None = None
@@ -101,6 +108,19 @@ class ModelDeploymentSpec(ApiModel):
             "tell how to serve the models: give each a format, or code with a scoring script, or an image",
         ),
         Rule(
+            "!has(self.imageServer) || has(self.image)", "imageServer tells of image: give one, or remove it"
+        ),
+        Rule(
+            f"{_BERTH_SERVES} || !has(self.auth) || self.auth.mode != 'Key'",
+            "only Berth's server checks keys: use auth.mode None, or an image built on Berth's"
+            " and imageServer Berth",
+        ),
+        Rule(
+            f"{_BERTH_SERVES} || ({_DEFAULT_LIMITS})",
+            "only Berth's server holds the limits in requests: remove them, or use an image built on Berth's"
+            " and imageServer Berth",
+        ),
+        Rule(
             "self.target != 'IoTEdge' || has(self.iotEdge)",
             "target IoTEdge needs iotEdge with deviceId or targetCondition",
         ),
@@ -122,10 +142,16 @@ class ModelDeploymentSpec(ApiModel):
 
     @property
     def auth_mode(self) -> AuthMode:
-        """The mode in effect: the one asked for, else the default of the target."""
+        """The mode in effect: the one asked for, else the default of the target and the server."""
         if self.auth:
             return self.auth.mode
-        return AuthMode.KEY if self.target in _KEY_BY_DEFAULT else AuthMode.NONE
+        keys_by_default = self.target in _KEY_BY_DEFAULT and not self.has_own_server
+        return AuthMode.KEY if keys_by_default else AuthMode.NONE
+
+    @property
+    def has_own_server(self) -> bool:
+        """Whether another server than Berth's answers requests."""
+        return self.image is not None and self.image_server is not ImageServer.BERTH
 
     @property
     def aks_settings(self) -> AksTarget:

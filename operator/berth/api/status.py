@@ -26,7 +26,7 @@ class AuthStatus(ApiModel):
     """How callers prove that they may score."""
 
     mode: AuthMode
-    """The mode in effect: `spec.auth.mode`, or the default of the target."""
+    """The mode in effect: `spec.auth.mode`, or the default of target and server."""
     secret_name: Text | None = None
     """Secret with the data keys `primaryKey` and `secondaryKey`."""
 

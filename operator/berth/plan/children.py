@@ -34,6 +34,7 @@ _SERVING_FIELDS = {
     "models",
     "code",
     "image",
+    "image_server",
     "env",
     "resources",
     "requests",

@@ -182,10 +182,9 @@ def _validated(subject: Subject, golden: Golden | None) -> Condition:
 
 def _fields(subject: Subject, observation: Observation, rollout: Rollout) -> Mapping[str, Any]:
     host = address(subject, observation.children)
-    own_image = subject.spec.image is not None
     fields: dict[str, Any] = {
         "scoring_uri": f"http://{host}/score" if host else None,
-        "swagger_uri": f"http://{host}/swagger.json" if host and not own_image else None,
+        "swagger_uri": f"http://{host}/swagger.json" if host and not subject.spec.has_own_server else None,
         "replicas": rollout.replicas,
         "ready_replicas": rollout.ready,
         "selector": pod_selector(subject),

@@ -84,14 +84,13 @@ def _scoring_container(
     subject: Subject, found: list[Source], image: str, pull_policy: str, keys_secret: str | None
 ) -> Json:
     spec = subject.spec
-    own_image = spec.image is not None
     keys_mounts = [{"name": "keys", "mountPath": KEYS, "readOnly": True}] if keys_secret else []
     return _without_empty(
         {
             "name": SCORING_CONTAINER,
             "image": spec.image or image,
-            "imagePullPolicy": None if own_image else pull_policy,
-            "args": [] if own_image else ["serve"],
+            "imagePullPolicy": None if spec.image else pull_policy,
+            "args": [] if spec.has_own_server else ["serve"],
             "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
             "env": [
                 *map(_dump, spec.env or ()),
@@ -99,7 +98,7 @@ def _scoring_container(
             ],
             "resources": _dump(spec.resources),
             "volumeMounts": [_APP, _TMP, *_source_mounts(found), *keys_mounts],
-            "securityContext": _security(read_only=not own_image),
+            "securityContext": _security(read_only=not spec.has_own_server),
             "terminationMessagePolicy": "FallbackToLogsOnError",
             **_probes(subject),
         }
@@ -108,7 +107,7 @@ def _scoring_container(
 
 def _own_variables(subject: Subject, *, keys: str | None) -> list[Json]:
     drain = {"name": "BERTH_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)}
-    if subject.spec.image is None:
+    if not subject.spec.has_own_server:
         return [*_config(subject, keys=keys), drain]
     found = subject.spec.all_models
     folder = f"/{found[0].name}/{found[0].version}" if len(found) == 1 else ""
@@ -130,9 +129,9 @@ def _config(subject: Subject, *, keys: str | None) -> list[Json]:
 
 
 def _probes(subject: Subject) -> Json:
-    """Ask Berth's own server apart for life and readiness; another image answers on `/`, as in Azure ML."""
+    """Ask Berth's own server apart for life and readiness; another answers on `/`, as in Azure ML."""
     probes = subject.spec.probes
-    alive, ready = ("/livez", "/readyz") if subject.spec.image is None else ("/", "/")
+    alive, ready = ("/", "/") if subject.spec.has_own_server else ("/livez", "/readyz")
     return {
         "startupProbe": {
             "httpGet": {"path": ready, "port": "http"},

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from manifests import BASES, MODEL, Spec
+from manifests import BASES, MODEL, OWN_IMAGE, Spec
 from pydantic import ValidationError
 from schema_walk import violations
 from spec_walk import HONOURED, SPEC, accepted, built
@@ -66,6 +66,21 @@ def test_a_spec_cannot_be_changed() -> None:
 )
 def test_the_default_of_auth_is_that_of_azure_ml(target: str, mode: AuthMode) -> None:
     assert read(BASES[target]).auth_mode is mode
+
+
+@pytest.mark.parametrize(
+    ("fields", "mode"),
+    [
+        ({}, AuthMode.NONE),
+        ({"imageServer": "Own"}, AuthMode.NONE),
+        ({"imageServer": "Berth"}, AuthMode.KEY),
+        ({"imageServer": "Berth", "auth": {"mode": "None"}}, AuthMode.NONE),
+    ],
+)
+def test_no_keys_are_said_to_guard_a_server_that_does_not_know_them(
+    fields: dict[str, Any], mode: AuthMode
+) -> None:
+    assert read(BASES["AKS"] | OWN_IMAGE | fields).auth_mode is mode
 
 
 @pytest.mark.parametrize("target", Target)

@@ -75,6 +75,7 @@ SERVING_FIELDS: dict[str, Spec] = {
     "models": spec(model=None, models=[MODEL, MODEL | {"name": "other"}]),
     "code": spec(code={"uri": "configmap://code"}),
     "image": spec(image="registry.test/own:1"),
+    "image_server": spec(image="registry.test/own:1", imageServer="Berth"),
     "env": spec(env=[{"name": "A", "value": "b"}]),
     "resources": spec(resources={"limits": {"cpu": "2"}}),
     "requests": spec(requests={"timeoutMilliseconds": 5}),

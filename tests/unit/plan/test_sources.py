@@ -95,6 +95,15 @@ def test_an_own_image_finds_the_model_where_azure_ml_had_it() -> None:
     assert "args" not in container
 
 
+def test_an_image_built_on_berths_is_run_and_asked_as_berths() -> None:
+    own = pod(spec(image="registry.test/own:1", imageServer="Berth"))
+    berths = pod(spec())
+    serving = own["containers"][0]
+    assert serving.pop("image") == "registry.test/own:1"
+    del berths["containers"][0]["image"], berths["containers"][0]["imagePullPolicy"]
+    assert own == berths
+
+
 def test_an_own_image_without_a_model_fetches_nothing() -> None:
     assert "initContainers" not in pod(spec(image="registry.test/own:1", model=None))
 
