@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,7 @@ from berth.kube.lease import Elector, LeaseLost
 from berth.kube.watch import Watch
 from berth.plan.children import ScoringImage
 from berth.plan.labels import SELECT_OWN
-from berth.plan.resources import MODEL_DEPLOYMENTS
+from berth.plan.resources import MODEL_DEPLOYMENTS, Resource
 from berth.reconcile import Reconciler
 from berth.settings import Settings
 from berth.targets.aks import AksTarget
@@ -92,7 +92,14 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(self._metrics)
         self._feed = Feed(self._queue)
         self._recorder = EventRecorder(api, settings.pod_name)
-        self._watch = Watch(connection, api, MODEL_DEPLOYMENTS, self._feed, namespaces=settings.namespaces)
+        self._watch = Watch(
+            connection,
+            api,
+            MODEL_DEPLOYMENTS,
+            self._feed,
+            namespaces=settings.namespaces,
+            observer=self._metrics,
+        )
         self._informers = [
             Informer(
                 api, resource, self._feed, namespace=namespace, labels=SELECT_OWN, observer=self._metrics
@@ -160,8 +167,10 @@ class Operator:
 
     async def _lead(self) -> None:
         """Act once everything is known and the lease is ours, for as long as it is."""
-        for watched in self._watches():
-            await watched.listed.wait()
+        for watches in self._by_kind().values():
+            for each in watches:
+                await each.settled.wait()
+            _refuse_to_be_blind(watches)
         await self._elector.acquire()
         self._metrics.leading.set(1)
         self._leading.set()
@@ -189,8 +198,15 @@ class Operator:
     def _watches(self) -> tuple[Watch | Informer, ...]:
         return (self._watch, *self._informers)
 
+    def _by_kind(self) -> dict[Resource, list[Watch | Informer]]:
+        kinds = (*CHILDREN, MODEL_DEPLOYMENTS)  # Kopf last: without any rights it does not come to watching
+        return {kind: [each for each in self._watches() if each.resource is kind] for kind in kinds}
+
     def _readiness(self) -> dict[str, bool]:
-        return {each.resource.plural: each.listed.is_set() for each in self._watches()}
+        return {
+            kind.plural: all(each.settled.is_set() for each in watches)
+            for kind, watches in self._by_kind().items()
+        }
 
     def _conditions(self) -> Iterator[tuple[str, str]]:
         store = self._feed.stores[MODEL_DEPLOYMENTS]
@@ -202,3 +218,10 @@ class Operator:
 
 def _silence(watch: Watch | Informer) -> Check:
     return Check(f"watch:{watch.resource.plural}", lambda: watch.age, _SILENCE_SECONDS)
+
+
+def _refuse_to_be_blind(watches: Sequence[Watch | Informer]) -> None:
+    """Raise what refuses a kind everywhere; a namespace that is out of reach must not stop the others."""
+    refusals = [each.refusal for each in watches if each.refusal is not None]
+    if len(refusals) == len(watches):
+        raise refusals[0]

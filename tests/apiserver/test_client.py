@@ -196,7 +196,7 @@ async def proxied(proxy: FaultyProxy) -> Any:
 
 @pytest.mark.parametrize("code", [401, 429, 500, 503, 504])
 async def test_what_may_pass_by_itself_is_transient(proxied: Api, proxy: FaultyProxy, code: int) -> None:
-    proxy.answer_with = code
+    proxy.fault = lambda _: code
     with pytest.raises(Transient, match="on purpose"):
         await proxied.list(CONFIG_MAPS)
 

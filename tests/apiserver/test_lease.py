@@ -139,9 +139,9 @@ async def test_a_short_failure_of_the_server_costs_no_leadership(
     first = elector("first", proxied)
     await first.acquire()
     holding = asyncio.create_task(first.hold())
-    proxy.answer_with = 503
+    proxy.fault = lambda _: 503
     await asyncio.sleep(0.7)
-    proxy.answer_with = None
+    proxy.fault = lambda _: None
     await asyncio.sleep(1.5)
     assert first.leading
     assert not holding.done()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -15,7 +15,10 @@ EXPIRED = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too o
 
 
 class FaultyProxy:
-    """Forwards plain HTTP; `cut` ends the watches and holds all requests back until `resume`."""
+    """Forwards plain HTTP; `cut` ends the watches and holds all requests back until `resume`.
+
+    `fault` gives the status to answer a request with, or None to forward it.
+    """
 
     def __init__(self, control_plane: ControlPlane, upstream: aiohttp.ClientSession) -> None:
         self._url = control_plane.url
@@ -25,7 +28,7 @@ class FaultyProxy:
         self._open.set()
         self._streams: set[asyncio.Task[None]] = set()
         self.expire_watches = 0
-        self.answer_with: int | None = None
+        self.fault: Callable[[web.Request], int | None] = lambda _: None
         self.requests: list[str] = []
         self.url = ""
 
@@ -43,8 +46,8 @@ class FaultyProxy:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         await self._open.wait()
         self.requests.append(f"{request.method} {request.rel_url}")
-        if self.answer_with is not None:
-            return web.json_response({"message": "on purpose"}, status=self.answer_with)
+        if (status := self.fault(request)) is not None:
+            return web.json_response({"message": "on purpose"}, status=status)
         watching = "watch" in request.query
         if watching and self.expire_watches:
             self.expire_watches -= 1

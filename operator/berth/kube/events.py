@@ -79,8 +79,9 @@ class EventRecorder:
             try:
                 await self._post(series)
             except ReconcileError as error:
+                about = series.subject._asdict() | {"uid": series.uid}
                 logger.warning(
-                    "The Event %s of %s was not posted: %s", series.event.reason, series.subject, error
+                    "The Event %s was not posted: %s", series.event.reason, error, extra={"about": about}
                 )
 
     async def _post(self, series: _Series) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from berth.core.backoff import Backoff
-from berth.core.errors import Transient
+from berth.core.errors import ReconcileError, Transient
 from berth.core.keys import Key
 from berth.kube.client import Api, Object, key_of
 from berth.kube.failures import Expired
@@ -37,6 +37,9 @@ class WatchObserver:
     def restarted(self, resource: Resource) -> None:
         """Hear that a watch lost its place and that the kind is listed again."""
 
+    def refused(self, resource: Resource) -> None:
+        """Hear that the API server does not let a kind be watched, at least not now or not there."""
+
     def dropped(self, resource: Resource) -> None:
         """Hear that a piece of news could not be understood."""
 
@@ -57,6 +60,8 @@ class Informer:
     ) -> None:
         self.resource = resource
         self.listed = asyncio.Event()
+        self.settled = asyncio.Event()
+        self.refusal: ReconcileError | None = None
         self._api = api
         self._listener = listener
         self._namespace = namespace
@@ -73,7 +78,10 @@ class Informer:
         return self._clock() - self._heard
 
     async def run(self) -> None:
-        """Follow the kind for ever; raises Gone or Terminal where the API server refuses that."""
+        """Follow the kind for ever.
+
+        `settled` tells that it was listed, or that `refusal` says why not; what refuses may end.
+        """
         while True:
             try:
                 if self._version is None:
@@ -84,11 +92,21 @@ class Informer:
                 self._observer.restarted(self.resource)
                 self._version = None
             except Transient as error:
-                delay = self._backoff.next(self.resource)
-                logger.warning("Watching %s again in %.1f s: %s", self.resource.plural, delay, error)
-                await asyncio.sleep(delay)
+                await self._back_off(error)
+            except ReconcileError as error:
+                self.refusal = error
+                self._observer.refused(self.resource)
+                self._heard = self._clock()
+                self.settled.set()
+                await self._back_off(error)
             # A server that ends each watch at once must not be asked without pause.
             await asyncio.sleep(_PAUSE)
+
+    async def _back_off(self, error: ReconcileError) -> None:
+        delay = self._backoff.next(self.resource)
+        where = f" in {self._namespace}" if self._namespace else ""
+        logger.warning("Watching %s%s again in %.1f s: %s", self.resource.plural, where, delay, error)
+        await asyncio.sleep(delay)
 
     async def _list(self) -> None:
         listing = await self._api.list(self.resource, self._namespace, labels=self._labels)
@@ -98,7 +116,9 @@ class Informer:
         self._listener.listed(self.resource, self._namespace, present, int(listing.resource_version))
         self._version = listing.resource_version
         self._heard = self._clock()
+        self.refusal = None
         self.listed.set()
+        self.settled.set()
 
     async def _watch(self, since: str) -> None:
         events = self._api.watch(self.resource, self._namespace, labels=self._labels, since=since)
@@ -123,5 +143,7 @@ def tell(
         else:
             listener.changed(resource, raw)
     except Exception:
-        logger.exception("Cannot understand %s %s", resource.kind, raw.get("metadata", {}).get("name"))
+        metadata = raw.get("metadata", {})
+        about = {name: metadata.get(name, "") for name in ("namespace", "name", "uid")}
+        logger.exception("Cannot understand a %s", resource.kind, extra={"about": about})
         observer.dropped(resource)

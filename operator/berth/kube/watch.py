@@ -4,21 +4,26 @@ The only module that imports Kopf.
 """
 
 import asyncio
+import itertools
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import aiohttp
 import kopf
 
-from berth.core.errors import ReconcileError
-from berth.kube.client import Api, key_of
+from berth.core.backoff import Backoff
+from berth.core.errors import ReconcileError, Transient
+from berth.kube.client import Api, Listing, key_of
 from berth.kube.connection import Connection
+from berth.kube.failures import failure
 from berth.kube.informer import Listener, WatchObserver, tell
 from berth.plan.resources import Resource
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_PAUSE = 30.0
 
 
 class _NoDiff(kopf.DiffBaseStorage):
@@ -53,6 +58,13 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
+class _ForEver:
+    """The pauses after failures; of any finite number Kopf gives a watch up, and does not say so."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1, 2, 4, 8, 16), itertools.repeat(_LONGEST_PAUSE))
+
+
 class Watch:
     """Tells `listener` of every object of one kind, in all namespaces or in those given.
 
@@ -73,21 +85,30 @@ class Watch:
     ) -> None:
         self.resource = resource
         self.listed = asyncio.Event()
+        self.settled = asyncio.Event()
         self._connection = connection
         self._api = api
         self._listener = listener
         self._namespaces = namespaces
         self._observer = observer or WatchObserver()
         self._clock = clock
-        self._heard = clock()
         self._scopes = {resource.collection(namespace): namespace for namespace in namespaces or ("",)}
         self._listing = set(self._scopes.values())
+        self._heard = dict.fromkeys(self._listing, clock())
         self._complete: set[str] = set()
+        self._refusals: dict[str, ReconcileError] = {}
+        self._backoff: Backoff[str] = Backoff(cap=_LONGEST_PAUSE)
 
     @property
     def age(self) -> float:
-        """Seconds since Kopf last asked or heard something; it asks every five minutes at least."""
-        return self._clock() - self._heard
+        """Seconds since Kopf last had an answer for each namespace; it asks every five minutes at least."""
+        return self._clock() - min(self._heard.values())
+
+    @property
+    def refusal(self) -> ReconcileError | None:
+        """Why nothing can be watched, where the API server refuses all of it."""
+        refusals = list(self._refusals.values())
+        return refusals[0] if len(refusals) == len(self._scopes) else None
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Watch until `stop` or a signal of the process; raises where Kopf cannot go on.
@@ -116,7 +137,6 @@ class Watch:
         )
 
     async def _on_event(self, event: Any, **_: Any) -> None:
-        self._heard = self._clock()
         tell(self._listener, self._observer, self.resource, event["type"], event["object"])
 
     async def _overhear(
@@ -124,10 +144,20 @@ class Watch:
     ) -> aiohttp.ClientResponse:
         response = await handler(request)
         namespace = self._scopes.get(request.url.path)
-        if namespace is not None and response.ok:
-            self._heard = self._clock()
+        if namespace is None:
+            return response
+        self._heard[namespace] = self._clock()
+        if response.ok:
             await self._asked(namespace, watching="watch" in request.url.query)
+        else:
+            self._refused(namespace, failure(response.status, await response.read(), response.headers))
         return response
+
+    def _refused(self, namespace: str, error: ReconcileError) -> None:
+        if not isinstance(error, Transient):
+            self._refusals[namespace] = error
+            self._observer.refused(self.resource)
+            self._settle()
 
     async def _asked(self, namespace: str, *, watching: bool) -> None:
         if not watching:
@@ -138,18 +168,34 @@ class Watch:
             await self._repair(namespace)
 
     async def _repair(self, namespace: str) -> None:
-        try:
-            listing = await self._api.list_metadata(self.resource, namespace)
-        except ReconcileError as error:
-            # Tried again with the next watch, in five minutes at the latest.
-            logger.warning("Cannot look for %s that vanished: %s", self.resource.plural, error)
-            return
+        listing = await self._list(namespace)
         present = {key_of(item): item["metadata"]["uid"] for item in listing.items}
         self._listener.listed(self.resource, namespace, present, int(listing.resource_version))
         self._listing.discard(namespace)
         self._complete.add(namespace)
+        self._refusals.pop(namespace, None)
         if len(self._complete) == len(self._scopes):
             self.listed.set()
+        self._settle()
+
+    async def _list(self, namespace: str) -> Listing:
+        """Read the metadata of all, for as long as it takes; what the watch tells waits meanwhile."""
+        while True:
+            try:
+                listing = await self._api.list_metadata(self.resource, namespace)
+            except ReconcileError as error:
+                delay = self._backoff.next(namespace)
+                logger.warning(
+                    "Looking for vanished %s again in %.1f s: %s", self.resource.plural, delay, error
+                )
+                await asyncio.sleep(delay)
+            else:
+                self._backoff.reset(namespace)
+                return listing
+
+    def _settle(self) -> None:
+        if len(self._complete | self._refusals.keys()) == len(self._scopes):
+            self.settled.set()
 
 
 def _settings() -> kopf.OperatorSettings:
@@ -164,6 +210,7 @@ def _settings() -> kopf.OperatorSettings:
     # Kopf keeps a task for each object that had an event; ours has done its work by then.
     settings.queueing.idle_timeout = 0.1
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _ForEver()
     settings.process.ultimate_exiting_timeout = 60
     settings.persistence.finalizer = "berth.dev/finalizer"
     settings.persistence.diffbase_storage = _NoDiff()

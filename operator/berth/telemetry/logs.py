@@ -11,7 +11,7 @@ from typing import TextIO
 import orjson
 
 _OBJECT: ContextVar[dict[str, str]] = ContextVar("object", default={})  # noqa: B039 - it is replaced, never changed
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "about"}
 _QUIET = ("kopf", "aiohttp.access", "asyncio", "kubernetes", "urllib3")
 
 
@@ -26,7 +26,7 @@ def about(namespace: str, name: str, uid: str) -> Iterator[None]:
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON."""
+    """Formats a record as one line of JSON; `extra={"about": ...}` names an object that no block does."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_OBJECT.get(),
+            **getattr(record, "about", _OBJECT.get()),
         }
         line |= {name: value for name, value in vars(record).items() if name not in _OWN}
         if record.exc_info:

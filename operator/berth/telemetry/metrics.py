@@ -67,6 +67,12 @@ class Metrics(Observer, RequestObserver, WatchObserver):
             ["resource"],
             registry=registry,
         )
+        self._refusals = Counter(
+            "berth_watch_refused_total",
+            "Times that the API server did not let a kind be watched",
+            ["resource"],
+            registry=registry,
+        )
         self._dropped = Counter(
             "berth_watch_dropped_total",
             "Pieces of news that could not be understood",
@@ -130,6 +136,10 @@ class Metrics(Observer, RequestObserver, WatchObserver):
     def restarted(self, resource: Resource) -> None:
         """Count a gap in a watch."""
         self._restarts.labels(resource.plural).inc()
+
+    def refused(self, resource: Resource) -> None:
+        """Count a watch that the API server did not allow."""
+        self._refusals.labels(resource.plural).inc()
 
     def dropped(self, resource: Resource) -> None:
         """Count a piece of news that was not understood."""

@@ -40,6 +40,15 @@ def test_the_object_is_named_within_its_block_and_not_after(lines: Any) -> None:
     assert "name" not in outside
 
 
+def test_a_line_can_name_an_object_of_its_own(lines: Any) -> None:
+    about = {"namespace": "demo", "name": "other", "uid": "uid-2"}
+    with logs.about("demo", "iris", "uid-1"):
+        logger.info("inside", extra={"about": about})
+    [line] = lines()
+    assert line.items() >= about.items()
+    assert "about" not in line
+
+
 async def test_passes_that_run_at_once_do_not_mix_their_objects(lines: Any) -> None:
     async def work(name: str) -> None:
         with logs.about("demo", name, f"uid-{name}"):

@@ -117,6 +117,8 @@ def test_gaps_and_lost_news_of_the_watches_are_counted(metrics: Metrics) -> None
     metrics.restarted(SERVICES)
     metrics.dropped(SERVICES)
     metrics.dropped(SERVICES)
+    metrics.refused(SERVICES)
+    assert value(metrics, "berth_watch_refused_total", resource="services") == 1
     assert value(metrics, "berth_watch_restarts_total", resource="services") == 1
     assert value(metrics, "berth_watch_dropped_total", resource="services") == 2
 
