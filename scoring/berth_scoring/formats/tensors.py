@@ -20,6 +20,8 @@ def array_of(values: object, dtype: np.dtype[Any], field: str) -> NDArray[Any]:
         array = np.asarray(values)
     except ValueError as error:
         raise Refusal(400, f"{field}: the rows differ in length or depth") from error
+    if dtype.kind == "u" and array.dtype.kind == "f":
+        array = _whole_again(values, array)
     if array.dtype.kind not in ACCEPTED_KINDS[dtype.kind] and array.size:
         wanted = KIND_NAMES[dtype.kind]
         raise Refusal(
@@ -68,6 +70,14 @@ def _hint(array: NDArray[Any], spec: TensorSpec) -> str:
         case ((_,), (_, _)):
             return ": a single row is a list in a list"
     return ""
+
+
+def _whole_again(values: object, array: NDArray[Any]) -> NDArray[Any]:
+    """Undo that numpy makes fractions of whole numbers of which only some need all 64 bits."""
+    exact = np.asarray(values, np.object_)
+    if all(type(value) is int and 0 <= value < 1 << 64 for value in exact.flat):
+        return exact.astype(np.uint64)
+    return array
 
 
 def _check_range(array: NDArray[Any], dtype: np.dtype[Any], field: str) -> None:

@@ -302,6 +302,11 @@ def test_an_array_survives_json(array: Any) -> None:
     check_shape(read, FLOATS, "data")
 
 
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=4))
+def test_whole_numbers_of_64_bits_stay_exact(values: list[int]) -> None:
+    assert array_of(values, np.dtype(np.uint64), "data").tolist() == values
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3), st.lists, max_leaves=8
