@@ -6,19 +6,26 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from berth_scoring.access_log import AccessLog
 from berth_scoring.auth import KeyRing
+from berth_scoring.bodies import DEFAULT_BODY_LIMIT, Bodies, check_length
 from berth_scoring.cors import Cors
 from berth_scoring.messages import Disconnected, Handler, Refusal, Request, Response
 from berth_scoring.metrics import RouteMetrics
 
-DEFAULT_BODY_LIMIT = 100 * 1024 * 1024
 REQUEST_ID_LIMIT = 100
 CLIENT_CLOSED = 499
 """What log and metrics say of a request whose client did not wait."""
 
+WITHOUT_BODY = {204, 304}
+"""What follows such an answer would be taken for the next one."""
+
+NOT_FOUND = (
+    "The requested URL was not found on the server."
+    " If you entered the URL manually please check your spelling and try again."
+)
 INTERNAL_ERROR = "An unexpected internal error occurred. Check the logs for more info."
 
 logger = logging.getLogger(__name__)
@@ -38,6 +45,7 @@ class Route:
     metrics: RouteMetrics
     keys: KeyRing | None = None
     log: AccessLog | None = None
+    body_limit: int = DEFAULT_BODY_LIMIT
 
     def handler(self, method: str) -> Handler:
         """Return the handler of a method, or refuse it with status 405."""
@@ -50,6 +58,15 @@ class Route:
         return handler
 
 
+@dataclass(frozen=True, slots=True)
+class NotFound(Route):
+    """What all paths answer that are no route, without a look at the body."""
+
+    def handler(self, method: str) -> Handler:  # noqa: ARG002
+        """Refuse with status 404."""
+        raise Refusal(404, NOT_FOUND)
+
+
 class Application:
     """A raw ASGI application: frameworks cost more than most models."""
 
@@ -59,12 +76,12 @@ class Application:
         fallback: Route,
         *,
         cors: Cors | None = None,
-        body_limit: int = DEFAULT_BODY_LIMIT,
+        bodies: Bodies | None = None,
     ) -> None:
         self._routes = routes
         self._fallback = fallback
         self._cors = cors
-        self._body_limit = body_limit
+        self._bodies = bodies or Bodies(2 * DEFAULT_BODY_LIMIT)
         self._request_ids = request_ids()
         self.closing = False
         """Whether clients are asked to connect anew, elsewhere."""
@@ -103,9 +120,15 @@ class Application:
             if route.keys is not None:
                 route.keys.admit(request.fields.get(b"authorization"))
             handler = route.handler(request.method)
-            request.body = await self._read_body(request, receive)
+            check_length(int(request.fields.get(b"content-length", b"0")), route.body_limit)
+            message = await receive()
             request.disconnect = lambda: _disconnect(receive)
-            return await handler(request)
+            if not message.get("more_body"):
+                request.body = _body(message)
+                return await handler(request)
+            with self._bodies.hold() as add:
+                request.body = await _read_pieces(message, receive, route.body_limit, add)
+                return await handler(request)
         except Refusal as refusal:
             return _refused(route, refusal)
         except Disconnected:
@@ -114,29 +137,13 @@ class Application:
             logger.exception("%s %s failed", request.method, request.path)
             return _refused(route, Refusal(500, INTERNAL_ERROR))
 
-    async def _read_body(self, request: Request, receive: Receive) -> bytes:
-        if int(request.fields.get(b"content-length", b"0")) > self._body_limit:
-            self._refuse_body()
-        message = await receive()
-        if not message.get("more_body"):
-            return _body(message)
-        chunks = [_body(message)]
-        size = len(chunks[0])
-        while message.get("more_body"):
-            message = await receive()
-            chunks.append(_body(message))
-            size += len(chunks[-1])
-            if size > self._body_limit:
-                self._refuse_body()
-        return b"".join(chunks)
-
-    def _refuse_body(self) -> NoReturn:
-        # The rest of the body is not read, so the connection cannot be used again.
-        raise Refusal(413, f"The body is larger than {self._body_limit} bytes", [(b"connection", b"close")])
-
     async def _send(self, send: Send, request: Request, response: Response) -> None:
         headers = response.headers
-        headers.append((b"content-length", str(len(response.body)).encode()))
+        body = response.body
+        if response.status in WITHOUT_BODY:
+            body = b""
+        else:
+            headers.append((b"content-length", b"%d" % len(body)))
         if request.request_id:
             headers.append((b"x-request-id", request.request_id.encode("latin-1")))
         if self._cors is not None:
@@ -144,7 +151,20 @@ class Application:
         if self.closing:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": response.body})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _read_pieces(message: Message, receive: Receive, limit: int, add: Callable[[int], None]) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        pieces.append(_body(message))
+        add(len(pieces[-1]))
+        size += len(pieces[-1])
+        check_length(size, limit)
+        if not message.get("more_body"):
+            return b"".join(pieces)
+        message = await receive()
 
 
 def adopt_request_id(request: Request) -> None:

@@ -9,13 +9,15 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from berth_scoring import __version__
 from berth_scoring.app import INTERNAL_ERROR, REQUEST_ID_LIMIT
-from berth_scoring.execution import Lane, WorkQueue
+from berth_scoring.execution import Interrupted, Lane, WorkQueue
 from berth_scoring.messages import Handler, Headers, Refusal, Request, Response, json_response
 from berth_scoring.script import Script
 
 RUN_FAILED = b"x-ms-run-function-failed"
 NOT_FAILED = (RUN_FAILED, b"False")
-OF_THE_SERVER = {b"content-length", b"x-request-id", b"x-ms-request-id"}
+OF_THE_SERVER = {b"content-length", b"x-request-id", b"x-ms-request-id"} | {
+    *(b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+}
 """What the server says itself, whatever a script has put there."""
 SERVER_VERSION = (b"x-ms-server-version", f"berth-scoring/{__version__}".encode())
 HTML_HEADER = (b"content-type", b"text/html; charset=utf-8")
@@ -58,7 +60,9 @@ class ScriptService:
         started = time.perf_counter()
         try:
             output = self._script.run(**arguments)
-        except (Exception, SystemExit):  # noqa: BLE001 - a script may raise anything, and takes only its request with it
+        except Interrupted:
+            raise
+        except BaseException:  # noqa: BLE001 - a script may raise anything, and takes only its request with it
             traceback.print_exc()
             return RunFailed()
         elapsed = time.perf_counter() - started
@@ -90,6 +94,8 @@ def to_response(output: Any) -> Response:  # noqa: ANN401 - what the script retu
 
 
 def _from_werkzeug(response: WerkzeugResponse) -> Response:
+    if not 200 <= response.status_code < 600:  # noqa: PLR2004
+        raise ValueError(f"run returned a response with status {response.status_code}: no final one of HTTP")
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     kept = [header for header in headers if header[0] not in OF_THE_SERVER]
     if response.status_code >= 500:  # noqa: PLR2004

@@ -56,7 +56,7 @@ class Entry:
         if self.future.done():
             return
         if isinstance(outcome, BaseException):
-            self.future.set_exception(outcome)
+            self.future.set_exception(_holdable(outcome))
         else:
             self.future.set_result(outcome)
 
@@ -142,25 +142,26 @@ class WorkQueue:
             signal.signal(INTERRUPT, previous)
 
     def _take(self) -> list[Entry]:
+        thread = threading.get_ident()
         with self._changed:
+            # An interrupt may have struck before the run could be struck off.
+            self._running.pop(thread, None)
             while True:
                 while not self._waiting:
                     if self._closed:
                         return []
                     self._changed.wait()
                 if entries := _next_batch(self._waiting):
+                    # In the same breath, so that at no time its deadline is unwatched.
+                    self._running[thread] = Run(entries, time.monotonic())
                     return entries
 
     def _execute(self, entries: list[Entry]) -> Sequence[object]:
-        self._on_batch(len(entries))
-        thread = threading.get_ident()
-        self._running[thread] = Run(entries, time.monotonic())
         try:
-            return entries[0].lane.execute([entry.value for entry in entries])
-        except Exception as error:  # noqa: BLE001 - a thread that ended would leave all later requests waiting
-            return [error] * len(entries)
+            self._on_batch(len(entries))
+            return _outcomes(entries)
         finally:
-            del self._running[thread]
+            self._running.pop(threading.get_ident(), None)
 
     def _deliver(self, entries: list[Entry], outcomes: Sequence[object]) -> None:
         self._finished.extend(zip(entries, outcomes, strict=True))
@@ -180,7 +181,8 @@ class WorkQueue:
         self._give_up_waiting(now)
         self._give_up_running(now)
         self._watch_waiting()
-        self._ticking = bool(self._waiting or self._running)
+        with self._changed:
+            self._ticking = bool(self._waiting or self._running)
         if self._ticking and self._loop is not None:
             self._loop.call_later(TICK_SECONDS, self._tick)
 
@@ -240,9 +242,27 @@ class InlineQueue:
         while self._waiting:
             entries = _next_batch(self._waiting)
             self._on_batch(len(entries))
-            outcomes = entries[0].lane.execute([entry.value for entry in entries])
-            for entry, outcome in zip(entries, outcomes, strict=True):
+            for entry, outcome in zip(entries, _outcomes(entries), strict=True):
                 entry.settle(outcome)
+
+
+def _outcomes(entries: list[Entry]) -> Sequence[object]:
+    """Run a batch; what ends it answers its requests, as a thread that ended would answer none."""
+    try:
+        return entries[0].lane.execute([entry.value for entry in entries])
+    except Interrupted:
+        raise
+    except BaseException as error:  # noqa: BLE001 - extensions in Rust raise one that is no Exception
+        return [error] * len(entries)
+
+
+def _holdable(error: BaseException) -> Exception:
+    """Return an error for a future: what cancels a task, or stops an iteration, would not reach who waits."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    failure = RuntimeError(f"the run ended by {type(error).__name__}")
+    failure.__cause__ = error
+    return failure
 
 
 def _next_batch(waiting: deque[Entry]) -> list[Entry]:

@@ -5,20 +5,18 @@ from dataclasses import dataclass
 
 from berth_scoring import azureml
 from berth_scoring.access_log import AccessLog
-from berth_scoring.app import Route
+from berth_scoring.app import NotFound, Route
 from berth_scoring.auth import KeyRing
+from berth_scoring.bodies import DEFAULT_BODY_LIMIT
 from berth_scoring.lifecycle import Lifecycle
-from berth_scoring.messages import Handler, Headers, Refusal, Request, Response
+from berth_scoring.messages import Handler, Headers, Refusal, Response
 from berth_scoring.metrics import Metrics
 from berth_scoring.swagger import Swagger
 
 Refuse = Callable[[Refusal], Response]
 
-NOT_FOUND = (
-    "The requested URL was not found on the server."
-    " If you entered the URL manually please check your spelling and try again."
-)
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
+SMALL_BODY = 64 * 1024
+"""What some clients send along where nobody reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +26,20 @@ class RouteFactory:
     metrics: Metrics
     keys: KeyRing | None = None
     log: AccessLog | None = None
+    body_limit: int = DEFAULT_BODY_LIMIT
 
     def guarded(self, label: str, handlers: Mapping[str, Handler], refuse: Refuse) -> Route:
         """Make a route that needs a key, if any does."""
-        return Route(handlers, refuse, self.metrics.route(label), self.keys, self.log)
+        return Route(handlers, refuse, self.metrics.route(label), self.keys, self.log, self.body_limit)
 
     def public(self, label: str, handler: Handler) -> Route:
         """Make a route for probes and scrapers: no key, and no line in the log."""
-        return Route({"GET": handler}, azureml.refuse, self.metrics.route(label))
+        handlers = {"GET": handler}
+        return Route(handlers, azureml.refuse, self.metrics.route(label), body_limit=SMALL_BODY)
 
     def fallback(self) -> Route:
         """Make the route of all other paths."""
-        handlers = dict.fromkeys(METHODS, not_found)
-        return Route(handlers, azureml.refuse, self.metrics.route("none"), None, self.log)
-
-
-async def not_found(_request: Request) -> Response:
-    """Answer a path that is no route."""
-    raise Refusal(404, NOT_FOUND)
+        return NotFound({}, azureml.refuse, self.metrics.route("none"), None, self.log)
 
 
 def probe_routes(make: RouteFactory, lifecycle: Lifecycle) -> dict[str, Route]:

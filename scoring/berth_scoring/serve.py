@@ -11,9 +11,10 @@ from pathlib import Path
 
 from berth_scoring import azureml, swagger
 from berth_scoring.access_log import AccessLog
-from berth_scoring.app import DEFAULT_BODY_LIMIT, Application, Route
+from berth_scoring.app import Application, Route
 from berth_scoring.auth import KeyRing
 from berth_scoring.azureml import ScriptService
+from berth_scoring.bodies import DEFAULT_BODY_LIMIT, Bodies
 from berth_scoring.config import (
     CodeSource,
     ConfigError,
@@ -35,6 +36,8 @@ from berth_scoring.swagger import Service, Swagger
 from berth_scoring.termination import write_termination_message
 
 STARTUP_FAILED = 3
+BODIES_AT_ONCE = 2
+"""How many bodies of the largest size may be in memory."""
 GC_THRESHOLD = 50_000
 
 
@@ -64,13 +67,14 @@ def _serve(config: ScoringConfig, layout: Layout, environment: Mapping[str, str]
     limits = _limits(config, environment)
     queue = WorkQueue(limits, metrics.observe_batch)
     lifecycle = Lifecycle(lambda: queue.stuck)
-    make = RouteFactory(metrics, _key_ring(config.keys_dir), log)
+    body_limit = read_number(environment, "BERTH_MAX_BODY_BYTES", DEFAULT_BODY_LIMIT, least=1)
+    make = RouteFactory(metrics, _key_ring(config.keys_dir), log, body_limit)
     scoring = Scoring(config, layout, environment, make, queue)
     application = Application(
         probe_routes(make, lifecycle) | scoring.routes(),
         make.fallback(),
         cors=Cors.from_text(environment.get("AML_CORS_ORIGINS")),
-        body_limit=read_number(environment, "BERTH_MAX_BODY_BYTES", DEFAULT_BODY_LIMIT, least=1),
+        bodies=Bodies(BODIES_AT_ONCE * body_limit),
     )
     server = Server(
         application,

@@ -17,6 +17,7 @@ from inference_schema import schema_util
 
 from berth_scoring.app import Application
 from berth_scoring.azureml import SERVER_VERSION, ScriptService
+from berth_scoring.bodies import Bodies
 from berth_scoring.compat import finder
 from berth_scoring.compat.aml_request import to_aml_request
 from berth_scoring.compat.aml_response import AMLResponse
@@ -45,6 +46,12 @@ SCRIPTS = {
                 headers = {"X-Part": "a, b", "Content-Type": "text/plain"}
                 return AMLResponse("made", int(request.args["status"]), headers)
             return [request.method, request.path, request.get_data(as_text=True), dict(request.args)]
+    """,
+    "length": "import time\ndef run(data): time.sleep(0.2); return len(data)",
+    "hop": """
+        from azureml.contrib.services.aml_response import AMLResponse
+        def run(data):
+            return AMLResponse("whole", 200, {"Transfer-Encoding": "chunked", "Connection": "close"})
     """,
     "schema": """
         from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
@@ -80,11 +87,11 @@ async def serve(
 ) -> AsyncIterator[Callable[..., Any]]:
     queue = WorkQueue(RequestLimits())
 
-    def start(kind: str, **options: Any) -> Any:
+    def start(kind: str, body_limit: int = 1000, **options: Any) -> Any:
         script = load_script(write_script(tmp_path, SCRIPTS[kind]))
         schema = script_schema(script.run) if is_schema_decorated(script.run) else UNDECLARED
         swagger = Swagger(documents(Service(), schema, tmp_path))
-        make = RouteFactory(Metrics())
+        make = RouteFactory(Metrics(), body_limit=body_limit)
         routes = azure_routes(make, ScriptService(script, queue).handlers, swagger, [SERVER_VERSION])
         background(queue.work)
         return client(Application(routes, make.fallback(), **options))
@@ -216,6 +223,50 @@ async def test_a_body_over_the_limit_is_413_whether_declared_or_not(serve: Any, 
     answer = await call("POST", "/score", pieces, declared)
     assert (answer.status, answer.header("connection")) == (413, "close")
     assert "larger than 10 bytes" in answer.json["message"]
+
+
+async def test_bodies_in_pieces_may_hold_so_much_together_until_they_are_answered(serve: Any) -> None:
+    call = serve("length", body_limit=10, bodies=Bodies(15))
+    first = asyncio.ensure_future(call("POST", "/score", [b"x" * 5, b"x" * 5]))
+    await asyncio.sleep(0.05)
+    refused = await call("POST", "/score", [b"x" * 5, b"x"])
+    assert (refused.status, refused.header("retry-after"), refused.header("connection")) == (
+        503,
+        "1",
+        "close",
+    )
+    assert "too large together" in refused.json["message"]
+    assert (await first).json == 10
+    assert (await call("POST", "/score", [b"x" * 5, b"x" * 5])).json == 10
+
+
+async def test_a_path_that_is_no_route_is_refused_without_reading_the_body(serve: Any) -> None:
+    body = [b"x" * 600, b"x" * 600]
+    assert (await serve("plain")("POST", "/nowhere", body)).status == 404
+
+
+async def test_a_probe_may_carry_a_small_body_only(serve: Any) -> None:
+    call = serve("plain")
+    assert (await call("GET", "/", b"{}")).status == 200
+    assert (await call("GET", "/", [b"x" * 40_000] * 2)).status == 413
+
+
+async def test_a_response_without_a_body_by_its_status_has_none(serve: Any) -> None:
+    for status in (204, 304):
+        answer = await serve("raw")("GET", f"/score?status={status}")
+        assert (answer.status, answer.body, answer.header("content-length")) == (status, b"", None)
+
+
+@pytest.mark.parametrize("status", [100, 600])
+async def test_a_status_that_ends_no_answer_is_an_error_of_the_script(serve: Any, status: int) -> None:
+    answer = await serve("raw")("GET", f"/score?status={status}")
+    assert (answer.status, answer.json["message"][:30]) == (500, "An unexpected internal error o")
+
+
+async def test_headers_of_the_connection_are_the_servers_business(serve: Any) -> None:
+    answer = await serve("hop")("POST", "/score")
+    assert (answer.header("transfer-encoding"), answer.header("connection")) == (None, None)
+    assert answer.body == b"whole"
 
 
 async def test_browsers_of_listed_origins_may_call(serve: Any) -> None:

@@ -158,6 +158,44 @@ async def test_a_run_long_past_its_deadline_makes_the_queue_stuck(
     assert not queue.stuck
 
 
+class PanicException(BaseException):
+    """As extensions in Rust raise it."""
+
+
+ENDINGS = [PanicException(), asyncio.CancelledError(), SystemExit(), StopIteration(), KeyboardInterrupt()]
+
+
+def broken(error: BaseException) -> Lane[None, None]:
+    def run(_: Sequence[None]) -> Sequence[None]:
+        raise error
+
+    return Lane(run)
+
+
+@pytest.mark.parametrize("error", ENDINGS, ids=lambda error: type(error).__name__)
+async def test_whatever_ends_a_run_is_told_and_the_thread_goes_on(
+    queue: WorkQueue, error: BaseException
+) -> None:
+    for each in (queue, InlineQueue()):
+        with pytest.raises(RuntimeError, match=f"ended by {type(error).__name__}"):
+            await asyncio.wait_for(each.submit(broken(error), None, never), 2)
+        assert await each.submit(Lane(echo), 1, never) == 1
+
+
+async def test_the_deadline_of_a_run_is_watched_from_its_first_moment(background: Background) -> None:
+    def dawdle(_: int) -> None:
+        time.sleep(0.1)
+
+    queue = WorkQueue(RequestLimits(timeout_milliseconds=150), on_batch=dawdle)
+    background(queue.work)
+    slow = Lane[None, None](lambda _: [time.sleep(0.4)])
+    started = time.monotonic()
+    with pytest.raises(Refusal, match="Scoring timeout"):
+        await queue.submit(slow, None, never)
+    assert time.monotonic() - started < 0.35
+    queue.close()
+
+
 async def test_the_inline_queue_answers_all_that_arrived_by_one_call() -> None:
     sizes: list[int] = []
     queue = InlineQueue(sizes.append)

@@ -75,6 +75,8 @@ PROBE_SCRIPT = """
             try: time.sleep(0.1)
             except Exception: pass
     def leave(): sys.exit(5)
+    def cancel(): raise asyncio.CancelledError
+    def panic(): raise type("PanicException", (BaseException,), {})("panicked")
     def fail(): raise ValueError("secret detail")
     def speak(): print("said by the script")
     def unserializable(): return object()
@@ -163,7 +165,7 @@ def test_runs_overlap_when_concurrency_is_asked_for(start: Any) -> None:
         assert max(pool.map(server.score, ["overlap"] * 3)) > 1
 
 
-@pytest.mark.parametrize("name", ["fail", "leave"])
+@pytest.mark.parametrize("name", ["fail", "leave", "cancel", "panic"])
 def test_a_failing_run_takes_only_its_request_with_it(server: Any, name: str) -> None:
     answer = server("POST", "/score", name)
     assert (answer.status, answer.header("x-ms-run-function-failed")) == (500, "True")
