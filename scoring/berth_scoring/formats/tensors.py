@@ -74,7 +74,7 @@ def _hint(array: NDArray[Any], spec: TensorSpec) -> str:
 
 def _whole_again(values: object, array: NDArray[Any]) -> NDArray[Any]:
     """Undo that numpy makes fractions of whole numbers of which only some need all 64 bits."""
-    exact = np.asarray(values, np.object_)
+    exact: NDArray[Any] = np.asarray(values, np.object_)
     if all(type(value) is int and 0 <= value < 1 << 64 for value in exact.flat):
         return exact.astype(np.uint64)
     return array
