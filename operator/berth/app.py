@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,6 +115,7 @@ class Operator:
             self._reconciler.report_failure,
             size=settings.workers,
             observer=self._metrics,
+            about=self._about,
         )
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
 
@@ -133,7 +134,6 @@ class Operator:
             api=api,
             recorder=self._recorder,
             clock=lambda: datetime.now(UTC),
-            bind=logs.about,
         )
 
     async def run(self) -> None:
@@ -175,6 +175,10 @@ class Operator:
         self._metrics.leading.set(1)
         self._leading.set()
         await self._elector.hold()
+
+    def _about(self, key: Key) -> AbstractContextManager[None]:
+        known = self._feed.stores[MODEL_DEPLOYMENTS].get(key)
+        return logs.about(key.namespace, key.name, known.uid if known else "")
 
     async def _resync(self) -> None:
         """Look at every ModelDeployment once in a while, spread evenly."""

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -22,7 +21,6 @@ from berth.targets.base import Object, Target
 logger = logging.getLogger(__name__)
 
 Subjects = Store[Key, Observed]
-Bind = Callable[[str, str, str], AbstractContextManager[None]]
 
 
 class StatusApi(Protocol):
@@ -50,14 +48,12 @@ class Reconciler:
         api: StatusApi,
         recorder: Recorder,
         clock: Callable[[], datetime],
-        bind: Bind,
     ) -> None:
         self._subjects = subjects
         self._targets = targets
         self._api = api
         self._recorder = recorder
         self._clock = clock
-        self._bind = bind
 
     async def reconcile(self, key: Key) -> Result:
         """Run one pass; it may be repeated or interrupted at any point."""
@@ -66,36 +62,34 @@ class Reconciler:
             self._forget(key)
             return Done()
         subject = Subject.parse(observed)
-        with self._bind(key.namespace, key.name, subject.metadata.uid):
-            if subject.metadata.deletion_timestamp is not None:
-                self._forget(key)
-                return Done()
-            target = self._target(subject)
-            observation = await target.observe(subject)
-            plan = target.plan(subject, observation, self._clock())
-            if subject.spec.suspend:
-                await self._report(subject, suspended(subject, None if plan.steps else plan.draft))
-                return Done()
-            await target.act(subject, plan)
-            for event in plan.events:
-                self._recorder.record(subject, event)
-            if plan.draft is not None:
-                await self._report(subject, plan.draft)
-            return plan.result
+        if subject.metadata.deletion_timestamp is not None:
+            self._forget(key)
+            return Done()
+        target = self._target(subject)
+        observation = await target.observe(subject)
+        plan = target.plan(subject, observation, self._clock())
+        if subject.spec.suspend:
+            await self._report(subject, suspended(subject, None if plan.steps else plan.draft))
+            return Done()
+        await target.act(subject, plan)
+        for event in plan.events:
+            self._recorder.record(subject, event)
+        if plan.draft is not None:
+            await self._report(subject, plan.draft)
+        return plan.result
 
     async def report_failure(self, key: Key, error: Exception) -> None:
         """Say in the status why a pass failed."""
         observed = self._subjects.get(key)
         if observed is None:
             return
-        with self._bind(key.namespace, key.name, observed.uid):
-            logger.warning("The pass failed: %s", error)
-            try:
-                subject = Subject.parse(observed)
-            except Terminal:
-                await self._report_unreadable(observed, error)
-            else:
-                await self._report(subject, failed(subject, error))
+        logger.warning("The pass failed: %s", error)
+        try:
+            subject = Subject.parse(observed)
+        except Terminal:
+            await self._report_unreadable(observed, error)
+        else:
+            await self._report(subject, failed(subject, error))
 
     def _forget(self, key: Key) -> None:
         for target in self._targets.values():

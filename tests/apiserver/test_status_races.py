@@ -1,7 +1,6 @@
 """What a user writes while the operator writes the status must not be lost between answer and watch."""
 
 import asyncio
-from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
@@ -55,7 +54,6 @@ async def test_a_spec_that_comes_while_the_status_is_written_is_seen(
         api=OvertakenApi(connection, user),
         recorder=EventRecorder(client, "berth-0"),
         clock=lambda: datetime.now(UTC),
-        bind=lambda *_: nullcontext(),
     )
     await reconciler.report_failure(key, Terminal(Reason.REJECTED, "no"))
     queue.done(key)

@@ -1,8 +1,6 @@
 """What deciding costs, apart from the transport: from the news of a model to the status that says Ready."""
 
-import contextlib
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,11 +63,6 @@ def model(name: str) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def bind(namespace: str, name: str, uid: str) -> Iterator[None]:
-    yield
-
-
 async def test_the_control_path_takes_little_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     api: Any = Echo()
     queue: WorkQueue[Key] = WorkQueue()
@@ -88,7 +81,6 @@ async def test_the_control_path_takes_little_cpu(capsys: pytest.CaptureFixture[s
         api=api,
         recorder=Silence(),
         clock=lambda: datetime.now(UTC),
-        bind=bind,
     )
 
     async def serve(name: str) -> None:

@@ -1,7 +1,5 @@
 """A Reconciler for the target AKS on a simulated cluster, and the ModelDeployments that it serves."""
 
-import contextlib
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -69,7 +67,6 @@ class World:
             api=self,
             recorder=self,
             clock=lambda: self.now,
-            bind=_bind,
         )
 
     @property
@@ -144,8 +141,3 @@ class World:
                 store.put(key, CHILDREN[resource](raw))
             uids = {key: raw["metadata"]["uid"] for key, raw in there.items()}
             store.replace(uids, self.cluster.version)
-
-
-@contextlib.contextmanager
-def _bind(namespace: str, name: str, uid: str) -> Iterator[None]:
-    yield

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 from berth.core.backoff import Backoff
@@ -22,7 +23,8 @@ _QUIET_CONFLICTS = 6
 class Workers(Generic[K]):
     """Runs `reconcile` on the queue's keys, `size` at a time.
 
-    `report` is told each failure that a user should hear of, before the key is queued again.
+    `report` is told each failure that a user should hear of, before the key is queued again; `about` is
+    entered around each pass and what follows from it.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Workers(Generic[K]):
         size: int,
         backoff: Backoff[K] | None = None,
         observer: Observer | None = None,
+        about: Callable[[K], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._queue = queue
         self._reconcile = reconcile
@@ -41,6 +44,7 @@ class Workers(Generic[K]):
         self._size = size
         self._backoff = backoff or Backoff()
         self._observer = observer or Observer()
+        self._about = about
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, start: asyncio.Event | None = None) -> None:
@@ -72,7 +76,8 @@ class Workers(Generic[K]):
                 return
             began = loop.time()
             try:
-                outcome = await self._pass(key)
+                with self._about(key):
+                    outcome = await self._pass(key)
             finally:
                 self._queue.done(key)
             self._observer.reconciled(outcome, loop.time() - began)
@@ -97,7 +102,7 @@ class Workers(Generic[K]):
             self._retry(key, error.retry_after)
             return "error"
         except Exception as error:
-            logger.exception("A pass failed unexpectedly", extra={"key": str(key)})
+            logger.exception("A pass failed unexpectedly")
             await self._tell(key, error)
             self._retry(key)
             return "error"
@@ -114,7 +119,7 @@ class Workers(Generic[K]):
             await self._report(key, error)
         except Exception:
             # The failure is told again with the next attempt.
-            logger.exception("A failure could not be reported", extra={"key": str(key)})
+            logger.exception("A failure could not be reported")
 
     def _retry(self, key: K, at_least: float | None = None) -> None:
         self._observer.retried()

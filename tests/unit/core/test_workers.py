@@ -1,6 +1,7 @@
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from virtual_time import in_virtual_time, now
@@ -163,6 +164,33 @@ async def test_a_mistake_in_the_code_stops_neither_the_worker_nor_the_key(
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert record.exc_info
+
+
+@in_virtual_time
+async def test_a_pass_and_its_report_happen_within_what_tells_of_the_key() -> None:
+    told: list[str] = []
+    queue: WorkQueue[str] = WorkQueue()
+
+    @contextmanager
+    def about(key: str) -> Iterator[None]:
+        told.append(f"about {key}")
+        yield
+        told.append(f"end of {key}")
+
+    async def reconcile(key: str) -> Result:
+        told.append("pass")
+        raise Transient("down")
+
+    async def report(_: str, error: Exception) -> None:
+        told.append("report")
+
+    workers = Workers(queue, reconcile, report, size=1, about=about)
+    queue.add("a")
+    running = asyncio.create_task(workers.run())
+    await asyncio.sleep(0.01)
+    await workers.stop(grace=1)
+    await running
+    assert told[:4] == ["about a", "pass", "report", "end of a"]
 
 
 @in_virtual_time
