@@ -111,6 +111,8 @@ class SimulatedCluster:
     def __init__(self) -> None:
         self.objects: dict[tuple[Resource, Key], Stored] = {}
         self.writes: list[str] = []
+        self.policies: dict[Resource, dict[Path, Any]] = {}
+        """What admission makes of every write."""
         self.version = 0
 
     def raw(self, resource: Resource, key: Key) -> Object | None:
@@ -158,6 +160,7 @@ class SimulatedCluster:
         stored.apply(manager, wanted)
         if resource is SERVICES:
             stored.found.setdefault(("spec", "clusterIP"), "10.96.0.7")
+        stored.found |= self.policies.get(resource, {})
         self._touch(stored, before)
         return stored.raw
 

@@ -110,6 +110,50 @@ async def test_an_autoscaler_takes_over_without_a_dip(fixed: int, taken_over: in
     assert ("spec", "replicas") not in world.cluster.objects[DEPLOYMENTS, KEY].owned["berth"]
 
 
+POD = ("spec", "template", "spec")
+IMAGE_OF_SCORING = (*POD, "containers", '{"name": "scoring"}', "image")
+MIRROR = {IMAGE_OF_SCORING: "mirror.test/berth-scoring:1", (*POD, "nodeSelector"): {"pool": "models"}}
+
+
+async def test_what_a_mutating_policy_insists_on_is_let_be_and_told() -> None:
+    world = World(spec(aks={"nodeSelector": {"pool": "gpu"}}))
+    world.cluster.policies[DEPLOYMENTS] = MIRROR
+    await world.settle(ready=1)
+    assert world.condition("Ready")["status"] == "True"
+    told = world.condition("Ready")["message"]
+    assert "Deployment spec.template.spec.containers[scoring].image" in told
+    assert "Deployment spec.template.spec.nodeSelector" in told
+    writes = len(world.cluster.writes)
+    await world.once()
+    assert len(world.cluster.writes) == writes
+
+
+@pytest.mark.parametrize("path", [IMAGE_OF_SCORING, ("spec", "progressDeadlineSeconds")])
+async def test_under_a_mutating_policy_drift_is_repaired_too(path: tuple[str, ...]) -> None:
+    world = World(spec())
+    world.cluster.policies[DEPLOYMENTS] = MIRROR
+    await world.settle(ready=1)
+    found = world.cluster.objects[DEPLOYMENTS, KEY].found
+    before = dict(found)
+    found[path] = "by hand"
+    await world.settle(ready=1)
+    assert found == before
+
+
+async def test_a_mutating_policy_does_not_keep_a_new_spec_away() -> None:
+    world = World(spec())
+    world.cluster.policies[DEPLOYMENTS] = MIRROR
+    await world.settle(ready=1)
+    world.change(spec(scaling={"replicas": 3}))
+    await world.settle(ready=3)
+    assert replicas(world) == 3
+    assert world.condition("Ready")["status"] == "True"
+    world.cluster.policies.clear()
+    world.change(spec(scaling={"replicas": 4}))
+    await world.settle(ready=4)
+    assert "policy" not in world.condition("Ready")["message"]
+
+
 async def test_what_the_autoscaler_decides_stays() -> None:
     world = World(spec(scaling={"maxReplicas": 6}))
     await world.settle()

@@ -17,7 +17,18 @@ from berth.plan.labels import pod_selector
 from berth.plan.report import Draft, Event, condition, held, holds, is_overdue, progressing, ready, stalled
 from berth.plan.resources import DEPLOYMENTS, SECRETS, SERVICES
 from berth.plan.rollout import Rollout, read_rollout
-from berth.plan.steps import Apply, Children, Create, Remove, Step, own, steps, wanted
+from berth.plan.steps import (
+    Apply,
+    Children,
+    Create,
+    Overrides,
+    Remove,
+    Step,
+    overridden,
+    own,
+    steps,
+    wanted,
+)
 from berth.plan.subject import Subject
 
 _NO_ADDRESS = "The load balancer has no address yet"
@@ -49,6 +60,7 @@ class Observation:
     fetched: Fetched | None = None
     golden: Golden | None = None
     """None while the golden request has not been answered."""
+    overrides: Overrides = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,7 @@ def plan(subject: Subject, observation: Observation, image: ScoringImage, now: d
     Raises Terminal where a name is taken by an object that is not ours.
     """
     objects = wanted(subject, image, observation.children)
-    found = steps(subject, objects, observation.children)
+    found = steps(subject, objects, observation.children, observation.overrides)
     observation = replace(observation, children=own(subject, observation.children))
     if subject.status.observed_generation == -1 and any(isinstance(step, Create) for step in found):
         return Plan(found, None, RequeueAfter(_SETTLE_SECONDS))
@@ -75,7 +87,8 @@ def plan(subject: Subject, observation: Observation, image: ScoringImage, now: d
     rolls = any(map(_touches_pods, found)) or not is_serving(subject, rollout)
     if rolls and not children.wants_keys(subject):
         found = _keeping_keys(found)
-    verdict = _verdict(subject, observation, rollout, found, now)
+    overrides = overridden(objects, observation.children, observation.overrides)
+    verdict = tuple(_naming(overrides, each) for each in _verdict(subject, observation, rollout, found, now))
     draft = Draft(
         (*verdict, *_details(subject, observation, rollout)), _fields(subject, observation, rollout)
     )
@@ -110,6 +123,14 @@ def _verdict(
         late = is_overdue(subject, Reason.WAITING_FOR_ADDRESS, now)
         return (stalled if late else progressing)(Reason.WAITING_FOR_ADDRESS, _NO_ADDRESS)
     return _validation_verdict(subject, observation, now)
+
+
+def _naming(overrides: Sequence[str], each: Condition) -> Condition:
+    """Say with Ready what the cluster keeps otherwise."""
+    if not overrides or each.status is not ConditionStatus.TRUE or each.type != ConditionType.READY:
+        return each
+    told = f"{each.message}; a policy of the cluster has changed {', '.join(overrides)}"
+    return each.model_copy(update={"message": told})
 
 
 def _validation_verdict(subject: Subject, observation: Observation, now: datetime) -> tuple[Condition, ...]:

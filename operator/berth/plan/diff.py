@@ -5,7 +5,7 @@ with what the watch has seen, as the API server would merge them: lists of named
 lists and selectors as a whole, and nothing that Berth does not set.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -63,6 +63,17 @@ def covers(observed: Any, desired: Any, field: str = "") -> bool:  # noqa: ANN40
     return is_quantity and quantity(observed) == quantity(desired)
 
 
+def differences(observed: Any, desired: Any, field: str = "", path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Give the innermost parts that `observed` does not cover: where they are, and what is there instead."""
+    if covers(observed, desired, field):
+        return
+    parts = list(_parts(observed, desired, field))
+    if not parts:
+        yield path.removeprefix("."), observed
+    for name, seen, wanted, inner in parts:
+        yield from differences(seen, wanted, inner, path + name)
+
+
 def quantity(value: object) -> Decimal | None:
     """Return a Kubernetes quantity such as `500m` or `1Gi` as a number, or None where it is none."""
     text = str(value)
@@ -82,6 +93,20 @@ def _covers_list(observed: Sequence[Any], desired: Sequence[Any], field: str) ->
         )
     by_key = {_identity(item, keys): item for item in observed}
     return all(covers(by_key.get(_identity(item, keys)), item) for item in desired)
+
+
+def _parts(observed: Any, desired: Any, field: str) -> Iterator[tuple[str, Any, Any, str]]:  # noqa: ANN401
+    """Give the name, both values and the field name of each part that is merged on its own."""
+    if isinstance(desired, dict) and isinstance(observed, dict) and field not in ATOMIC:
+        for name, value in desired.items():
+            yield f".{name}", observed.get(name), value, field if field in QUANTITY_MAPS else name
+    keys = MERGE_KEYS.get(field)
+    if keys is not None and isinstance(desired, list) and isinstance(observed, list):
+        by_key = {_identity(item, keys): item for item in observed}
+        for item in desired:
+            identity = _identity(item, keys)
+            name = next(str(part) for part in identity if part is not None)
+            yield f"[{name}]", by_key.get(identity), item, ""
 
 
 def _identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:

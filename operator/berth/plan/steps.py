@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from berth.api.conditions import Reason
 from berth.api.names import child_name
@@ -10,7 +10,7 @@ from berth.core.errors import Terminal
 from berth.core.keys import Key
 from berth.plan import children
 from berth.plan.children import APPLIED, KEY_NAMES, Desired, ScoringImage
-from berth.plan.diff import covers
+from berth.plan.diff import covers, differences
 from berth.plan.observed import controller_of, model_deployment_of
 from berth.plan.resources import AUTOSCALERS, DEPLOYMENTS, DISRUPTION_BUDGETS, SECRETS, SERVICES, Resource
 from berth.plan.subject import Subject
@@ -65,6 +65,23 @@ class ReleaseReplicas:
 Step = Create | Apply | Remove | FillKeys | ReleaseReplicas
 
 
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What the cluster makes of one wish: a mutating policy of its own has the last word."""
+
+    applied: str
+    instead: tuple[tuple[str, Any], ...]
+    """The fields that differ, and their values."""
+
+    @classmethod
+    def seen(cls, desired: Desired, there: Parsed) -> Self:
+        """Compare an object with what is wanted of it."""
+        return cls(desired.applied, tuple(differences(there, desired.fields)))
+
+
+Overrides = Mapping[Resource, Override]
+
+
 def child_names(subject: Subject) -> dict[Resource, str]:
     """Return the name that each kind of child has, whether it is wanted now or not."""
     name = child_name(subject.metadata.name)
@@ -97,14 +114,14 @@ def wanted(subject: Subject, image: ScoringImage, observed: Children) -> list[De
     return objects
 
 
-def steps(subject: Subject, objects: list[Desired], observed: Children) -> list[Step]:
-    """Compare what is wanted with what is there.
+def steps(subject: Subject, objects: list[Desired], observed: Children, overrides: Overrides) -> list[Step]:
+    """Compare what is wanted with what is there; what applying it again did not change is let be.
 
     Raises Terminal where a name is taken by an object that is not ours.
     """
     found: list[Step] = []
     for desired in objects:
-        found += _towards(subject, desired, observed)
+        found += _towards(subject, desired, observed, overrides.get(desired.resource))
     kept = {desired.resource for desired in objects}
     found += [
         Remove(resource, _key(subject, there), there["metadata"]["uid"])
@@ -114,7 +131,21 @@ def steps(subject: Subject, objects: list[Desired], observed: Children) -> list[
     return found
 
 
-def _towards(subject: Subject, desired: Desired, observed: Children) -> Iterator[Step]:
+def overridden(objects: list[Desired], observed: Children, overrides: Overrides) -> list[str]:
+    """Name the fields that the cluster keeps otherwise than Berth wants them."""
+    return [
+        f"{desired.resource.kind} {path}"
+        for desired in objects
+        if desired.resource in overrides
+        and desired.resource in observed
+        and overrides[desired.resource] == Override.seen(desired, observed[desired.resource])
+        for path, _ in overrides[desired.resource].instead
+    ]
+
+
+def _towards(
+    subject: Subject, desired: Desired, observed: Children, override: Override | None
+) -> Iterator[Step]:
     there = observed.get(desired.resource)
     if there is None:
         yield from _creation(subject, desired)
@@ -127,7 +158,7 @@ def _towards(subject: Subject, desired: Desired, observed: Children) -> Iterator
     if desired.resource is DEPLOYMENTS and _replicas_are_to_be_released(subject, there, observed):
         yield ReleaseReplicas(key, _present_replicas(subject, there))
     same_wish = there["metadata"]["annotations"].get(APPLIED) == desired.applied
-    if not (same_wish and covers(there, desired.fields)):
+    if not (same_wish and (covers(there, desired.fields) or override == Override.seen(desired, there))):
         yield Apply(desired, drifted=same_wish)
     if desired.resource is SECRETS and (missing := sorted(set(KEY_NAMES) - set(there["entries"]))):
         yield FillKeys(key, tuple(missing))

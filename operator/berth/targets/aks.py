@@ -4,6 +4,7 @@ import base64
 import contextlib
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from berth.plan.steps import (
     Children,
     Create,
     FillKeys,
+    Override,
     ReleaseReplicas,
     Remove,
     Step,
@@ -59,6 +61,7 @@ class AksTarget:
         self._narrow = narrow
         self._image = image
         self._golden = golden
+        self._overrides: dict[Key, dict[Resource, Override]] = {}
 
     async def observe(self, subject: Subject) -> Observation:
         """Read the children from the store, and Pods only while they have something to tell."""
@@ -67,11 +70,12 @@ class AksTarget:
         rollout = read_rollout(ours.get(DEPLOYMENTS))
         serving = cluster.is_serving(subject, rollout)
         golden = self._golden_outcome(subject, ours, rollout)
+        seen = Observation(children, golden=golden, overrides=self._overrides.get(subject.key, {}))
         if DEPLOYMENTS not in ours or not self._pods_can_tell(subject, rollout, serving):
-            return Observation(children, golden=golden)
+            return seen
         pods = await self._pods(subject, ours[DEPLOYMENTS])
         cause = None if serving else first_cause(pods) or await self._cause_from_events(subject, pods)
-        return Observation(children, cause=cause, fetched=fetched(pods), golden=golden)
+        return replace(seen, cause=cause, fetched=fetched(pods))
 
     def plan(self, subject: Subject, observation: Observation, now: datetime) -> Plan:
         """Decide on steps and status."""
@@ -85,6 +89,7 @@ class AksTarget:
     def forget(self, key: Key) -> None:
         """Ask its endpoint no more."""
         self._golden.forget(key)
+        self._overrides.pop(key, None)
 
     def _children(self, subject: Subject) -> Children:
         found = {}
@@ -134,8 +139,12 @@ class AksTarget:
         match step:
             case Create(desired):
                 await self._create_unless_taken(subject, desired)
-            case Apply(desired):
-                self._learn(desired.resource, await self._api.apply(desired.resource, desired.body))
+            case Apply(desired, drifted):
+                answer = await self._api.apply(desired.resource, desired.body)
+                self._learn(desired.resource, answer)
+                if drifted:
+                    of_subject = self._overrides.setdefault(subject.key, {})
+                    of_subject[desired.resource] = Override.seen(desired, answer)
             case FillKeys(key, missing):
                 patch = {"data": _new_keys(missing)}
                 self._learn(SECRETS, await self._api.merge_patch(SECRETS, key, patch))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from simulated_cluster import Stored, assemble, leaves
 
 from berth.plan.children import Desired
-from berth.plan.diff import covers, quantity
+from berth.plan.diff import covers, differences, quantity
 from berth.plan.steps import wanted
 
 CHANGED = "changed by hand"
@@ -50,6 +50,26 @@ def test_any_field_that_someone_removed_is_seen_unless_it_was_empty(
     path = data.draw(st.sampled_from(told))
     del found[path]
     assert not covers(assemble(found), desired.fields)
+
+
+@given(desired_objects(), st.data())
+def test_what_is_not_covered_is_named(desired: Desired, data: st.DataObject) -> None:
+    found = dict(leaves(desired.fields))
+    path = data.draw(st.sampled_from(sorted(found)))
+    edited = copy.deepcopy(assemble(found | {path: CHANGED}))
+    assert list(differences(desired.fields, desired.fields)) == []
+    named = [name for name, _ in differences(edited, desired.fields)]
+    assert named
+    assert all(name.startswith(path[0]) for name in named)
+
+
+def test_an_item_of_a_list_is_named_by_its_key() -> None:
+    wanted = {"spec": {"containers": [{"name": "a", "image": "x"}, {"name": "b", "args": ["serve"]}]}}
+    there = {"spec": {"containers": [{"name": "a", "image": "y"}, {"name": "b", "args": []}]}}
+    assert list(differences(there, wanted)) == [
+        ("spec.containers[a].image", "y"),
+        ("spec.containers[b].args", []),
+    ]
 
 
 @given(desired_objects(), st.sampled_from(["berth", "other"]))
