@@ -14,7 +14,7 @@ from berth.kube.connection import Connection
 from berth.plan.resources import Resource
 from berth_sandbox.cluster.control_plane import ControlPlane
 
-NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
 

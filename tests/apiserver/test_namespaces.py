@@ -16,7 +16,7 @@ from operator_process import Process, User, kubeconfig_for, operator, running_ku
 from berth.kube.client import Api
 from berth.plan.resources import Resource
 
-NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from kubernetes.client import Configuration
 
 from berth.core.keys import Key
 from berth.core.store import Store
-from berth.kube.client import Api, Object, key_of
+from berth.kube.client import Api, Object
 from berth.kube.connection import Connection
 from berth.kube.informer import Informer, WatchObserver
 from berth.kube.watch import Watch
+from berth.plan.observed import key_of
 from berth.plan.resources import CONFIG_MAPS, Resource
 
 Source = Informer | Watch

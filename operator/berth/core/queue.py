@@ -116,12 +116,6 @@ class WorkQueue(Generic[K]):
         return len(self._queued)
 
     @property
-    def oldest_age(self) -> float:
-        """Seconds that the key which waits longest has waited."""
-        now = self._loop.time()
-        return max((now - waiting.since for waiting in self._queued.values()), default=0.0)
-
-    @property
     def unfinished(self) -> float:
         """Seconds of work on all keys being processed, together."""
         now = self._loop.time()

@@ -12,11 +12,10 @@ from berth.core.errors import Transient
 from berth.core.keys import Key
 from berth.kube.connection import Connection
 from berth.kube.failures import failure
+from berth.plan.observed import FIELD_MANAGER, key_of
 from berth.plan.resources import Resource
 
 Object = dict[str, Any]
-
-FIELD_MANAGER = "berth"
 
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -185,12 +184,6 @@ class Api:
             raise failure(response.status, payload, response.headers)
         answer: Object = orjson.loads(payload)
         return answer
-
-
-def key_of(body: Object) -> Key:
-    """Return the namespace and name of an object."""
-    metadata = body["metadata"]
-    return Key(metadata.get("namespace", ""), metadata["name"])
 
 
 def _selectors(labels: str, fields: str = "") -> dict[str, str]:

@@ -9,8 +9,9 @@ from typing import Protocol
 from berth.core.backoff import Backoff
 from berth.core.errors import ReconcileError, Transient
 from berth.core.keys import Key
-from berth.kube.client import Api, Object, key_of
+from berth.kube.client import Api, Object
 from berth.kube.failures import Expired
+from berth.plan.observed import key_of
 from berth.plan.resources import Resource
 
 logger = logging.getLogger(__name__)

@@ -54,11 +54,6 @@ class Elector:
         """Whether no other replica can have taken the lease yet."""
         return self._clock() - self._renewed < self._duration
 
-    @property
-    def age(self) -> float:
-        """Seconds since the lease was last renewed by us; 0 if we do not lead."""
-        return self._clock() - self._renewed if self.leading else 0.0
-
     async def acquire(self) -> None:
         """Wait until the lease is ours."""
         leading = await self._attempt()

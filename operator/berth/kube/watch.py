@@ -15,10 +15,11 @@ import kopf
 
 from berth.core.backoff import Backoff
 from berth.core.errors import ReconcileError, Transient
-from berth.kube.client import Api, Listing, key_of
+from berth.kube.client import Api, Listing
 from berth.kube.connection import Connection
 from berth.kube.failures import failure
 from berth.kube.informer import Listener, WatchObserver, tell
+from berth.plan.observed import key_of
 from berth.plan.resources import Resource
 
 logger = logging.getLogger(__name__)

@@ -49,7 +49,7 @@ def key_of(raw: Mapping[str, Any]) -> Key:
 
 
 def narrow_model_deployment(raw: Mapping[str, Any]) -> Observed:
-    """Keep the spec and the status of a ModelDeployment, and the annotations that are meant for Berth."""
+    """Keep the spec and the status of a ModelDeployment."""
     return _narrow(raw, {"spec": raw.get("spec", {}), "status": raw.get("status", {})})
 
 

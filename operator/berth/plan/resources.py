@@ -13,7 +13,6 @@ class Resource:
     version: str
     plural: str
     kind: str
-    namespaced: bool = True
 
     @property
     def api_version(self) -> str:
@@ -23,7 +22,7 @@ class Resource:
     def collection(self, namespace: str = "") -> str:
         """Return the path of all objects, or of those in one namespace."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        scope = f"/namespaces/{namespace}" if namespace else ""
         return f"{root}{scope}/{self.plural}"
 
     def path(self, key: Key) -> str:
