@@ -21,6 +21,7 @@ INTERRUPT = signal.SIGRTMIN + 4
 """A signal that no script is likely to use: SIGALRM and its timer stay theirs."""
 
 TICK_SECONDS = 0.02
+INLINE_SECONDS_AT_ONCE = 1e-3
 STUCK_GRACE_SECONDS = 10.0
 
 
@@ -227,6 +228,14 @@ class InlineQueue:
     def __init__(self, on_batch: Callable[[int], None] = lambda _: None) -> None:
         self._on_batch = on_batch
         self._waiting: deque[Entry] = deque()
+        self._reserved = 0.0
+
+    def reserve(self, seconds: float) -> bool:
+        """Tell whether the loop can spare so much time before it turns to other things, and take it if so."""
+        if self._reserved + seconds > INLINE_SECONDS_AT_ONCE:
+            return False
+        self._reserved += seconds
+        return True
 
     def submit(self, lane: Lane[T, R], value: T, disconnect: Disconnect) -> asyncio.Future[R]:
         """Queue a request until all that arrived with it are read."""
@@ -239,6 +248,7 @@ class InlineQueue:
         return entry.future
 
     def _run(self) -> None:
+        self._reserved = 0.0
         while self._waiting:
             entries = _next_batch(self._waiting)
             self._on_batch(len(entries))

@@ -17,7 +17,9 @@ from berth_scoring.messages import Refusal, Request
 
 INLINE_SECONDS = 200e-6
 """A model that takes less for a row answers sooner on the event loop than a thread could take over."""
-INLINE_ROWS = 64
+TRIAL_ROWS = 64
+SHARED_BY = 16
+"""How many requests are thought to share what a call takes beside its rows."""
 WARM_UPS = 5
 
 Inputs = Mapping[str, NDArray[Any]]
@@ -54,26 +56,34 @@ class ModelService:
         self.model = model
         self._queue = queue
         self._inline = inline
-        self._inline_rows = INLINE_ROWS if seconds_per_row(model) < INLINE_SECONDS else 0
         max_batch = model.max_batch if model.max_batch > 1 and rows_stand_alone(model) else 1
+        self._seconds_per_row = seconds_per_row(model, max_batch)
         self._lane: Lane[Call, Tensors] = Lane(lambda calls: answer_together(model, calls), max_batch)
 
     async def predict(self, request: Request, inputs: Inputs, outputs: tuple[str, ...]) -> Tensors:
         """Wait for the model's outputs; a refusal says what was wrong with the values."""
         call = Call(inputs, outputs)
-        queue = self._inline if call.rows <= self._inline_rows else self._queue
+        fits = self._inline.reserve(call.rows * self._seconds_per_row)
+        queue = self._inline if fits else self._queue
         try:
             return await queue.submit(self._lane, call, request.disconnect)
         except InputError as error:
             raise Refusal(400, f"The model refused the values: {error}") from error
 
 
-def seconds_per_row(model: FormatModel) -> float:
-    """Try the model on a row of zeros; infinite for one that does not take such a row."""
-    inputs = {
-        spec.name: np.zeros([length or 1 for length in spec.shape], spec.dtype) for spec in model.inputs
-    }
-    call = Call(inputs, model.primary)
+def seconds_per_row(model: FormatModel, max_batch: int) -> float:
+    """Measure what a row takes, among others if it may; infinite for one that is slow or refuses zeros."""
+    row = Call({spec.name: _row_of(spec, 0) for spec in model.inputs}, model.primary)
+    alone = _seconds(model, row)
+    if alone > INLINE_SECONDS:
+        return math.inf
+    if max_batch == 1:
+        return alone
+    among_others = (_seconds(model, join([row] * TRIAL_ROWS)) - alone) / (TRIAL_ROWS - 1)
+    return max(among_others, alone / SHARED_BY)
+
+
+def _seconds(model: FormatModel, call: Call) -> float:
     times = []
     for _ in range(WARM_UPS):
         started = time.perf_counter()

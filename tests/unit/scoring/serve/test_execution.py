@@ -205,6 +205,15 @@ async def test_the_inline_queue_answers_all_that_arrived_by_one_call() -> None:
     assert await queue.submit(lane, 7, never) == 7
 
 
+async def test_the_inline_queue_takes_as_much_as_the_loop_can_spare_in_one_turn() -> None:
+    queue = InlineQueue()
+    assert [queue.reserve(0.4e-3) for _ in range(3)] == [True, True, False]
+    future = queue.submit(Lane(echo), 1, never)
+    assert queue.reserve(0.4e-3) is False
+    await future
+    assert [queue.reserve(0.4e-3), queue.reserve(float("inf"))] == [True, False]
+
+
 async def test_a_lane_that_fails_as_a_whole_fails_its_batch_and_no_other(queue: WorkQueue) -> None:
     broken = Lane[int, float](lambda values: [1 / value for value in values])
     with pytest.raises(ZeroDivisionError):

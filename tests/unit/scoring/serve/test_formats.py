@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import pickle
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -162,8 +163,27 @@ def test_a_model_that_refuses_a_row_of_zeros_is_never_quick() -> None:
     class Picky(Doubler):
         inputs = (TensorSpec("z", np.dtype(np.float64), (None, 2)),)
 
-    assert seconds_per_row(Picky()) == float("inf")
-    assert seconds_per_row(Doubler()) < 0.01
+    assert seconds_per_row(Picky(), 1) == float("inf")
+    assert seconds_per_row(Doubler(), 256) < 0.01
+
+
+def test_a_row_is_measured_among_others() -> None:
+    class Slow(Doubler):
+        def __init__(self, once: float, per_row: float) -> None:
+            super().__init__()
+            self._seconds = once, per_row
+
+        def predict(self, inputs: Mapping[str, Any], outputs: tuple[str, ...]) -> dict[str, Any]:
+            once, per_row = self._seconds
+            end = time.perf_counter() + once + per_row * len(inputs["x"])
+            while time.perf_counter() < end:
+                pass
+            return super().predict(inputs, outputs)
+
+    assert seconds_per_row(Slow(0, 100e-6), 256) > 90e-6
+    assert 5e-6 < seconds_per_row(Slow(100e-6, 0), 256) < 50e-6
+    assert seconds_per_row(Slow(100e-6, 0), 1) >= 100e-6
+    assert seconds_per_row(Slow(300e-6, 0), 256) == float("inf")
 
 
 def test_a_classifier_predicts_and_tells_probabilities_when_asked(sklearn_folder: Path) -> None:
