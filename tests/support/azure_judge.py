@@ -21,6 +21,7 @@ from berth_sandbox.runner import Runner
 DOCUMENTED = {"provisioningTimeoutInSeconds", "isCustomProvisioningTimeout"}
 # Not in the description: where an operation is polled, and Entra.
 BEYOND = {"Operation_Get", "Token", "ManagedIdentityToken", "OpenIdConfiguration", ""}
+PATIENCE = {"npm_config_fetch_retry_mintimeout": "1000", "npm_config_fetch_timeout": "30000"}
 PROGRAMS = Path(sys.executable).parent
 
 
@@ -99,18 +100,18 @@ def _installed(pins: Path) -> Path:
         folder.mkdir()
         for name in ("package.json", "package-lock.json"):
             shutil.copy(pins / name, folder)
-        _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=30000", folder=folder)
+        _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
 
     return made(target, install)
 
 
 def _npm(*arguments: str, folder: Path) -> None:
-    runner = Runner()
+    runner = Runner(environment=PATIENCE)
     try:
         runner.run(PROGRAMS / "npm", *arguments, folder=folder)
     except SandboxError as error:
-        if not runner.succeeds(PROGRAMS / "npm", "ping", "--fetch-retries=0"):
-            raise RegistryUnreachableError(str(error)) from error
+        if not runner.succeeds(PROGRAMS / "npm", "ping"):
+            raise RegistryUnreachableError from error
         raise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from berth_sandbox.azure.names import Document
 
-MOST_EXCHANGES = 20_000
+MOST_EXCHANGES = 10_000
 CONFIDENTIAL = {"authorization", "client_secret", "client_assertion"}
 
 

@@ -25,8 +25,8 @@ def hearing() -> Iterator[Judge | str]:
             return
         try:
             judge = running.enter_context(judging(SCRIPT, azure_specs.DESCRIPTIONS))
-        except RegistryUnreachableError as error:
-            yield f"oav cannot be installed: the npm registry does not answer.\n{error}"
+        except RegistryUnreachableError:
+            yield "oav cannot be installed: the npm registry does not answer"
             return
         yield judge
 

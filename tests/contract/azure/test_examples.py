@@ -19,7 +19,7 @@ from berth_sandbox.azure.server import Endpoint
 from berth_sandbox.azure.simulation import Behaviour, Simulation
 
 K80 = Capability("Linux", "Public", "K80", 4, 14, 4)
-NAMES = [path.stem for path in sorted(azure_specs.DESCRIPTIONS.glob("examples/*.json"))]
+NAMES = [path.stem for path in sorted(azure_specs.DESCRIPTIONS.glob("examples/*.json"))] or ["none"]
 Run = Callable[[Client, Example], Awaitable[object]]
 
 

@@ -11,8 +11,9 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient as Client
-from azure_emulator import RESOURCE_GROUP, begin, delete, get, group, group_id
+from azure_emulator import RESOURCE_GROUP, begin, configured, delete, get, group, group_id
 
+from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.faults import (
     CutConnection,
@@ -228,12 +229,12 @@ async def test_identity_without_permission(azure: Azure, client: Client) -> None
 
 class TestLimits:
     @pytest.fixture
-    def azure(self, azure: Azure) -> Azure:
-        azure.manager._limits = Limits(
+    def azure(self) -> Azure:
+        limits = Limits(
             buckets={"reads": (3, 0.1), "writes": (20, 1.0), "deletes": (20, 1.0)},
             windows={"pt5m": 4, "pt1h": 10},
         )
-        return azure
+        return configured(Azure(clock=Clock(factor=0), limits=limits))
 
     async def test_answers_tell_what_remains(self, azure: Azure, client: Client) -> None:
         await begin(client)

@@ -8,6 +8,7 @@ from azure_emulator import (
     RESOURCE_GROUP,
     SUBSCRIPTION,
     begin,
+    configured,
     connected,
     container,
     delete,
@@ -16,6 +17,7 @@ from azure_emulator import (
     public,
 )
 
+from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.server import Endpoint
 from berth_sandbox.azure.simulation import Behaviour, Simulation
@@ -81,15 +83,19 @@ async def test_a_list_has_no_instance_views(azure: Azure, client: Client) -> Non
     assert by_group[0].containers[0].instance_view is None
 
 
-async def test_a_long_list_comes_in_pages(azure: Azure, authority: object, client: Client) -> None:
-    azure.manager._operations._page_size = 2
-    for number in range(5):
-        await begin(client, f"iris-{number}")
+class TestPages:
+    @pytest.fixture
+    def azure(self, simulation: Simulation) -> Azure:
+        return configured(Azure(backing=simulation, clock=Clock(factor=0), page_size=2))
 
-    listed = [entry.name async for entry in client.container_groups.list_by_resource_group(RESOURCE_GROUP)]
+    async def test_a_long_list_comes_in_pages(self, azure: Azure, client: Client) -> None:
+        for number in range(5):
+            await begin(client, f"iris-{number}")
 
-    assert listed == [f"iris-{number}" for number in range(5)]
-    assert len(azure.requests.of("ContainerGroups_ListByResourceGroup")) == 3
+        groups = client.container_groups.list_by_resource_group(RESOURCE_GROUP)
+
+        assert [entry.name async for entry in groups] == [f"iris-{number}" for number in range(5)]
+        assert len(azure.requests.of("ContainerGroups_ListByResourceGroup")) == 3
 
 
 async def test_names_are_the_same_in_any_case(azure: Azure, client: Client) -> None:
