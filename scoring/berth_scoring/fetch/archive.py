@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from berth_scoring.fetch.errors import ArchiveDamagedError, ArchiveUnsafeError
 
@@ -189,10 +189,23 @@ class _Metered:
         return chunk
 
 
+class _StrictInfo(tarfile.TarInfo):
+    """A header that is damage where it cannot be read: tarfile takes one in the middle for the end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if any(buf):
+                raise tarfile.ReadError(str(error)) from error
+            raise
+
+
 def _tar_members(archive: Path) -> Iterator[_Member]:
     with _decompressed(archive) as stream:
         metered = _Metered(stream)
-        with tarfile.open(fileobj=cast("IO[bytes]", metered), mode="r|") as tar:
+        with tarfile.open(fileobj=cast("IO[bytes]", metered), mode="r|", tarinfo=_StrictInfo) as tar:
             for info in tar:
                 metered.left = math.inf  # the content counts against the budget, as it is written
                 yield _Member(info.name, _tar_kind(info), partial(_tar_file, tar, info), info.linkname)
@@ -200,6 +213,9 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
                 # Of many members the headers alone would fill the memory.
                 tar.members.clear()  # type: ignore[attr-defined] # typeshed leaves it out
                 tar.pax_headers = {}
+        # What the archive is padded with; a compressed one has its checksum behind it.
+        while metered.read(_CHUNK_BYTES):
+            pass
 
 
 def _decompressed(archive: Path) -> io.BufferedIOBase:

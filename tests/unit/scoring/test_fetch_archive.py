@@ -226,6 +226,30 @@ def test_a_damaged_archive_is_told_as_such(tmp_path: Path, name: str) -> None:
         unpack(archive, name, tmp_path / "out", LIMITS)
 
 
+@pytest.mark.parametrize(
+    ("name", "mode"), [("m.tar.gz", "w:gz"), ("m.tar.bz2", "w:bz2"), ("m.tar.xz", "w:xz")]
+)
+def test_a_flipped_bit_is_damage(tmp_path: Path, name: str, mode: str) -> None:
+    archive = tmp_path / "a"
+    noise = os.urandom(100_000)
+    with tarfile.open(archive, mode) as tar:
+        tar.addfile(file_member("m", len(noise)), io.BytesIO(noise))
+    content = bytearray(archive.read_bytes())
+    content[50_000] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(ArchiveDamagedError):
+        unpack(archive, name, tmp_path / "out", LIMITS)
+
+
+def test_a_broken_header_in_the_middle_is_damage(tmp_path: Path) -> None:
+    archive = tar_of(tmp_path / "a", file_member("one"), file_member("two"), mode="w")
+    content = bytearray(archive.read_bytes())
+    content[1024] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(ArchiveDamagedError):
+        unpack(archive, "m.tar", tmp_path / "out", LIMITS)
+
+
 def test_a_page_that_poses_as_an_archive_is_told_as_damaged(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("<html>please sign in</html>")
     with pytest.raises(ArchiveDamagedError):
