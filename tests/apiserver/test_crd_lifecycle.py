@@ -229,7 +229,7 @@ def test_the_table_tells_what_matters(api: ApiServer, kubectl: Kubectl, stored: 
     head, row = kubectl("get", "mdep", name).splitlines()
     assert head.split() == ["NAME", "READY", "REASON", "TARGET", "MODEL", "REPLICAS", "AGE"]
     assert row.split()[:6] == [name, "True", "Ready", "AKS", "iris", "2"]
-    wide = kubectl("get", "ml", name, "-o", "wide").splitlines()
+    wide = kubectl("get", "mdep", name, "-o", "wide").splitlines()
     assert wide[0].split()[-3:] == ["URI", "ENDPOINT", "AGE"]
     assert "http://iris.team-a.svc/score" in wide[1]
 
