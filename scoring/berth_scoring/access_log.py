@@ -1,6 +1,7 @@
 """One line of JSON per request, built by hand and written by a thread of its own."""
 
 import asyncio
+import contextlib
 import json
 import os
 import queue
@@ -46,7 +47,8 @@ class AccessLog:
     def close(self) -> None:
         """Write what is left."""
         self.flush()
-        self._chunks.put(None)
+        with contextlib.suppress(queue.Full):
+            self._chunks.put(None, timeout=1)
         self._writer.join(timeout=1)
 
     def _now(self) -> str:
@@ -59,8 +61,12 @@ class AccessLog:
 
     def _write(self) -> None:
         while (chunk := self._chunks.get()) is not None:
-            while chunk:
-                chunk = chunk[os.write(self._descriptor, chunk) :]
+            try:
+                while chunk:
+                    chunk = chunk[os.write(self._descriptor, chunk) :]
+            except OSError:
+                # Whoever read it has gone, and may come back.
+                self.dropped += chunk.count(b"\n")
 
 
 def quoted(text: str) -> str:

@@ -100,6 +100,12 @@ class WorkQueue:
         return sum(len(run.entries) for run in list(self._running.values()))
 
     @property
+    def overdue(self) -> bool:
+        """Whether a run has gone on past its deadline."""
+        limit = time.monotonic() - self._timeout
+        return any(run.started < limit for run in list(self._running.values()))
+
+    @property
     def stuck(self) -> bool:
         """Whether a run has gone on for so long after its deadline that only a restart helps."""
         limit = time.monotonic() - 2 * self._timeout - STUCK_GRACE_SECONDS

@@ -97,11 +97,14 @@ class Metrics:
         """Name a model that this server holds."""
         self._models.labels(model.name, model.version, model.format or "script").set(1)
 
-    def watch_queue(self, depth: Callable[[], float], running: Callable[[], float]) -> None:
-        """Read the length of the queue and the work in hand whenever they are asked for."""
+    def watch(
+        self, depth: Callable[[], float], running: Callable[[], float], dropped: Callable[[], float]
+    ) -> None:
+        """Read the queue, the work in hand and the gaps in the log whenever they are asked for."""
         gauges = (
             ("berth_scoring_queue_depth", "Requests that wait for a free slot.", depth),
             ("berth_scoring_in_flight", "Requests that a script or model is working on.", running),
+            ("berth_scoring_log_lines_dropped", "Lines that nobody read from stdout in time.", dropped),
         )
         for name, text, function in gauges:
             Gauge(name, text, registry=self.registry).set_function(function)

@@ -82,8 +82,9 @@ def _serve(config: ScoringConfig, layout: Layout, environment: Mapping[str, str]
         lifecycle,
         drain_seconds=read_number(environment, "BERTH_DRAIN_SECONDS", 5.0, least=0),
         stop_seconds=limits.timeout_milliseconds / 1000,
+        on_leave=log.close,
     )
-    metrics.watch_queue(lambda: queue.depth, lambda: queue.running)
+    metrics.watch(lambda: queue.depth, lambda: queue.running, lambda: log.dropped)
     for model in config.models:
         metrics.describe(model)
     _settle_memory()

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -12,7 +13,7 @@ import uvloop
 
 from berth_scoring.app import Application
 from berth_scoring.connection import Connection
-from berth_scoring.execution import WorkQueue
+from berth_scoring.execution import TICK_SECONDS, WorkQueue
 from berth_scoring.lifecycle import Lifecycle
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -31,11 +32,15 @@ class Server:
         *,
         drain_seconds: float,
         stop_seconds: float,
+        on_leave: Callable[[], None] = lambda: None,
     ) -> None:
         self._application = application
         self._queue = queue
         self._lifecycle = lifecycle
         self._drain_seconds = drain_seconds
+        self._on_leave = on_leave
+        """What is still to be done when the process ends around a run that does not."""
+        self._worked = threading.Event()
         config = uvicorn.Config(
             application,
             loop="none",
@@ -65,6 +70,7 @@ class Server:
                 self._queue.work()
             finally:
                 # A handler of the script's own may end the process from here.
+                self._worked.set()
                 self._finish()
                 loop.join()
 
@@ -76,13 +82,35 @@ class Server:
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
             if signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler, exit_at_once}:
-                signal.signal(number, _leave_to_loop)
-        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_forget_signals)
+                signal.signal(number, self._on_caught)
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=self._forget_signals)
+
+    def _on_caught(self, number: int, _frame: FrameType | None) -> None:
+        # The loop has heard of it through the socket, unless a script's own event loop has that place or has
+        # left it empty.
+        ours = self._wakeup.fileno()
+        current = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        if current == ours:
+            return
+        self._wakeup.send(bytes([number]))
+        if current >= 0:
+            signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+
+    def _forget_signals(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) == self._on_caught:
+                signal.signal(number, signal.SIG_DFL)
+        _unblock()
 
     def _serve(self, listener: socket.socket) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve_until_stopped(listener))
         self._queue.close()
+        while not self._worked.wait(TICK_SECONDS):
+            if self._queue.overdue:
+                self._on_leave()
+                os._exit(0)
 
     async def _serve_until_stopped(self, listener: socket.socket) -> None:
         asyncio.get_running_loop().add_reader(self._signals, self._on_signals)
@@ -116,10 +144,6 @@ def exit_at_once(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _leave_to_loop(_number: int, _frame: FrameType | None) -> None:
-    """Exist, so that the signal is caught; the loop hears of it through the wake-up socket."""
-
-
 def _block() -> None:
     # A child forked by a script shares the socket: a signal to it must not stop the server, however early.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -127,11 +151,3 @@ def _block() -> None:
 
 def _unblock() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-
-
-def _forget_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) is _leave_to_loop:
-            signal.signal(number, signal.SIG_DFL)
-    _unblock()

@@ -28,6 +28,7 @@ ALL_IS_WELL = {
     Reason.MODEL_SERVED,
     Reason.ENDPOINT_READY,
     Reason.VALIDATION_PASSED,
+    Reason.QUOTA_AVAILABLE,
 }
 
 
@@ -83,7 +84,7 @@ def test_there_is_no_reason_that_nothing_writes() -> None:
 
 def test_the_metrics_of_the_scoring_server_are_told() -> None:
     metrics = ScoringMetrics()
-    metrics.watch_queue(lambda: 0, lambda: 0)
+    metrics.watch(lambda: 0, lambda: 0, lambda: 0)
     assert told_metrics("scoring.md", "berth_scoring_") == collected(metrics.registry, "berth_scoring_")
 
 

@@ -197,5 +197,11 @@ def test_requests_are_counted_by_route_and_code(server: Any) -> None:
     text = server("GET", "/metrics").body.decode()
     assert 'berth_scoring_requests_total{code="404",route="none"} 1.0' in text
     assert 'berth_scoring_requests_total{code="200",route="/score"}' in text
-    for name in ("request_duration_seconds_bucket", "queue_depth 0.0", "in_flight 0.0", "batch_size_count"):
+    for name in (
+        "request_duration_seconds_bucket",
+        "queue_depth 0.0",
+        "in_flight 0.0",
+        "log_lines_dropped 0.0",
+        "batch_size_count",
+    ):
         assert f"berth_scoring_{name}" in text

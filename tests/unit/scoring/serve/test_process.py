@@ -261,6 +261,36 @@ def test_sigterm_is_heard_while_the_main_thread_is_busy(start: Any) -> None:
     assert server.process.wait(10) == 0
 
 
+def test_sigterm_is_heard_after_a_script_had_handlers_in_an_event_loop_of_its_own(start: Any) -> None:
+    script = """
+        import asyncio, signal
+        def init(): pass
+        async def handle():
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGUSR1, lambda: None)
+            loop.remove_signal_handler(signal.SIGUSR1)
+        def run(data): asyncio.run(handle())
+    """
+    server = start(script)
+    server.score()
+    assert server.stop() == 0
+
+
+def test_a_run_that_does_not_end_does_not_keep_the_process(start: Any) -> None:
+    script = """
+        import time
+        def init(): pass
+        def run(data):
+            while True:
+                try: time.sleep(60)
+                except BaseException: pass
+    """
+    server = start(script, requests={"timeoutMilliseconds": 300})
+    assert server("POST", "/score").status == 504
+    assert server.stop() == 0
+    assert '"status":504' in server.log
+
+
 FAILURES = {
     "ScriptInitFailed: ValueError: lost": "def init(): raise ValueError('lost')\ndef run(data): pass",
     "ScriptInitFailed: SystemExit: 7": "def init(): raise SystemExit(7)\ndef run(data): pass",
