@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 HEAD_LIMIT = 320 * 1024
 """64 KiB, and what else one read of the socket may bring."""
 RECEIVE_SECONDS = 30.0
-RECEIVE_RATE = 64 * 1024
-"""A request may take so many seconds to come, and one more for each of so many bytes."""
+RECEIVE_BYTES = 1024 * 1024
+"""In so many seconds so much of a request has to come, or its end."""
 LINGER_SECONDS = 2.0
 """How long what a client still sends is read after its answer: to close at once would take that from it."""
 
@@ -55,7 +55,6 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._overhead = 0
         self._received = 0
-        self._receiving_since = 0.0
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # it is TCP's
@@ -189,21 +188,17 @@ class Connection(asyncio.Protocol):
             return
         if self._patience is None:
             self._received = size
-            self._receiving_since = self.loop.time()
             self._patience = self.loop.call_later(RECEIVE_SECONDS, self._check_patience)
         if self._receiving is not None and not self._receiving.begun:
             self._begin(self._receiving)
 
     def _check_patience(self) -> None:
-        if self.flow.read_paused:
-            # It is not the client who does not go on.
-            self._receiving_since, self._received = self.loop.time(), 0
-        end = self._receiving_since + RECEIVE_SECONDS + self._received / RECEIVE_RATE
-        left = end - self.loop.time()
-        if left > 0:
-            self._patience = self.loop.call_later(left, self._check_patience)
-        else:
+        # While reading is paused, it is not the client who does not go on.
+        if self._received < RECEIVE_BYTES and not self.flow.read_paused:
             self._refuse(408, "The request did not come to its end in time")
+            return
+        self._received = 0
+        self._patience = self.loop.call_later(RECEIVE_SECONDS, self._check_patience)
 
     def _end_patience(self) -> None:
         if self._patience is not None:
