@@ -16,6 +16,10 @@ class Transient(ReconcileError):
         self.retry_after = retry_after
 
 
+class Immutable(Transient):
+    """What is there cannot become what is wanted: only something new can."""
+
+
 class Terminal(ReconcileError):
     """A failure that only a change of the spec or of the surroundings can mend.
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, Self
 
 from berth.api.conditions import Reason
-from berth.core.errors import Gone, ReconcileError, Terminal, Transient
+from berth.core.errors import Gone, Immutable, ReconcileError, Terminal, Transient
 
 _MESSAGE_LIMIT = 800
 _REFUSALS = range(400, 500)
@@ -92,12 +92,14 @@ class Verdict:
         """Return the error for a pass to end with."""
         if self.kind is Kind.GONE:
             return Gone(self.message)
+        if self.kind is Kind.IMMUTABLE:
+            return Immutable(self.message, self.retry_after)
         if self.kind in _GOES_AWAY:
             return Transient(self.message, self.retry_after)
         return Terminal(self.reason, self.message, self.retry_after)
 
 
-_GOES_AWAY = frozenset({Kind.TRANSIENT, Kind.THROTTLED, Kind.TRANSITIONING, Kind.SUSPECTED, Kind.IMMUTABLE})
+_GOES_AWAY = frozenset({Kind.TRANSIENT, Kind.THROTTLED, Kind.TRANSITIONING, Kind.SUSPECTED})
 _MINUTE = 60.0
 
 TABLE = (

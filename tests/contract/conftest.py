@@ -13,7 +13,7 @@ from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.server import Endpoint, served
 from berth_sandbox.azure.simulation import Simulation
 
-SCRIPT = Path(__file__).parent / "oav" / "judge.js"
+SCRIPT = Path(__file__).parent / "azure" / "oav" / "judge.js"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,159 @@
+"""Container groups of one subscription: JSON in and out, one request for each call or page, no waiting."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from azure.core.pipeline import PipelineResponse
+from azure.core.pipeline.policies import (
+    ContentDecodePolicy,
+    CustomHookPolicy,
+    RequestIdPolicy,
+    UserAgentPolicy,
+)
+from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient
+from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
+
+from berth.azure.clouds import Addresses
+from berth.azure.credentials import SignIn
+from berth.azure.gate import Answer, Gate
+from berth.azure.limits import Budget
+from berth.azure.session import Transport
+
+Object = dict[str, Any]
+
+_REMAINING = "x-ms-ratelimit-remaining-subscription-"
+_LOG_LINES = 50
+
+
+class ContainerGroups:
+    """The operations of one subscription's container groups.
+
+    The methods raise `Terminal`, `Transient`, `Immutable` and `Gone`. An answer that was lost is asked for
+    again by aiohttp, once: a PUT that was carried out may be told as one that has to wait for itself.
+    """
+
+    def __init__(
+        self, subscription: str, where: Addresses, credential: SignIn, transport: Transport, gate: Gate
+    ) -> None:
+        client = ContainerInstanceManagementClient(
+            credential,
+            subscription,
+            where.resource_manager,
+            transport=transport,
+            credential_scopes=[where.scope],
+            policies=_policies(credential, where.scope),
+        )
+        self._groups = client.container_groups
+        self._containers = client.containers
+        self._locations = client.location
+        self._gate = gate
+
+    async def put(self, resource_group: str, name: str, body: Object) -> Answer:
+        """Create or change a group, and return it as it is when its operation has begun."""
+        begin = self._groups.begin_create_or_update
+        return await self._begin("put", Budget.WRITES, begin, resource_group, name, orjson.dumps(body))
+
+    async def get(self, resource_group: str, name: str) -> Answer:
+        """Read a group with its instance view."""
+        return await self._ask("get", Budget.READS, self._groups.get, resource_group, name)
+
+    async def delete(self, resource_group: str, name: str) -> Answer:
+        """Begin to delete a group; it is gone when `get` says so."""
+        return await self._begin("delete", Budget.DELETES, self._groups.begin_delete, resource_group, name)
+
+    async def restart(self, resource_group: str, name: str) -> Answer:
+        """Begin to restart all containers of a group."""
+        return await self._begin("restart", Budget.WRITES, self._groups.begin_restart, resource_group, name)
+
+    async def logs(self, resource_group: str, name: str, container: str, tail: int = _LOG_LINES) -> str:
+        """Read the last lines that a container wrote."""
+        read = partial(self._containers.list_logs, tail=tail)
+        answer = await self._ask("logs", Budget.READS, read, resource_group, name, container)
+        return str(answer.body.get("content") or "")
+
+    async def list_by_resource_group(self, resource_group: str) -> Answer:
+        """Read all groups of a resource group, without their instance views."""
+        return await self._list("list", self._groups.list_by_resource_group, resource_group)
+
+    async def usages(self, location: str) -> Answer:
+        """Read what is used of each quota in a region."""
+        return await self._list("usages", self._locations.list_usage, location)
+
+    async def capabilities(self, location: str) -> Answer:
+        """Read how large a group may be in a region."""
+        return await self._list("capabilities", self._locations.list_capabilities, location)
+
+    async def _ask(
+        self, operation: str, budget: Budget, method: Callable[..., Awaitable[object]], *args: object
+    ) -> Answer:
+        return await self._gate.call(operation, budget, partial(_answered, partial(method, *args)))
+
+    async def _begin(
+        self, operation: str, budget: Budget, method: Callable[..., Awaitable[object]], *args: object
+    ) -> Answer:
+        return await self._ask(operation, budget, partial(method, polling=False), *args)
+
+    async def _list(self, operation: str, method: Callable[..., Any], location: str) -> Answer:
+        """Read page by page, since each of them is a request."""
+        pages: _Pages = _Pages(method, location)
+        items: list[Object] = []
+        while True:
+            answer = await self._gate.call(operation, Budget.READS, pages.next)
+            items += answer.body.get("value") or ()
+            if pages.is_at_end:
+                return Answer(answer.status, {"value": items}, answer.remaining)
+
+
+class _Pages:
+    """The pages of a list, as they came."""
+
+    def __init__(self, method: Callable[..., Any], location: str) -> None:
+        self._received: list[PipelineResponse[Any, Any]] = []
+        self._pages = method(location, raw_response_hook=self._received.append).by_page()
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._pages.continuation_token is None
+
+    async def next(self) -> Answer:
+        await anext(self._pages)
+        return _answer(self._received.pop())
+
+
+async def _answered(method: Callable[..., Awaitable[object]]) -> Answer:
+    received: list[PipelineResponse[Any, Any]] = []
+    await method(raw_response_hook=received.append)
+    return _answer(received.pop())
+
+
+def _answer(response: PipelineResponse[Any, Any]) -> Answer:
+    """Take the answer as it came: the models of the library lack some fields."""
+    body = response.context.get(ContentDecodePolicy.CONTEXT_NAME)
+    http = response.http_response
+    return Answer(http.status_code, body or {}, _remaining(http.headers))
+
+
+def _remaining(headers: Mapping[str, str]) -> dict[str, int]:
+    named = ((name.lower(), count) for name, count in headers.items())
+    return {
+        name.removeprefix(_REMAINING): int(count)
+        for name, count in named
+        if name.startswith(_REMAINING) and count.isdigit()
+    }
+
+
+def _policies(credential: SignIn, scope: str) -> list[object]:
+    """Return what each request goes through.
+
+    Not among them: retries and redirects, and the registration of a resource provider, which waits for it.
+    """
+    return [
+        RequestIdPolicy(),
+        UserAgentPolicy(f"berth/{version('berth')}"),
+        CustomHookPolicy(),
+        ContentDecodePolicy(),
+        AsyncARMChallengeAuthenticationPolicy(credential, scope),
+    ]

@@ -1,0 +1,14 @@
+"""What the calls to Azure tell to whoever measures them."""
+
+
+class CallObserver:
+    """Hears of each call to Azure and does nothing; telemetry overrides it."""
+
+    def called(self, subscription: str, operation: str, code: str, seconds: float) -> None:
+        """Hear of an answer, or of `code` "<error>" if there was none."""
+
+    def remaining(self, subscription: str, counter: str, count: int) -> None:
+        """Hear how many more requests Azure takes by one of its counters, such as `reads`."""
+
+    def withheld(self, subscription: str, cause: str) -> None:
+        """Hear of a call that was not made: `rate`, `circuit` or `concurrency`."""
