@@ -63,7 +63,8 @@ def _trust(ca_bundle: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_bundle:
         try:
-            context.load_verify_locations(cadata=ca_bundle)
+            # Only ASCII is taken, and comments between certificates may hold more.
+            context.load_verify_locations(cadata=ca_bundle.encode("ascii", "ignore").decode())
         except ssl.SSLError as error:
             message = f"caBundle cannot be read as certificates: {error.reason or error.args[-1]}"
             raise Terminal(Reason.CONFIG_INVALID, message) from error

@@ -70,7 +70,7 @@ async def test_an_identity_of_its_own_goes_before_the_operators(
 async def test_a_federated_token_that_is_not_there_says_so(
     azure: Azure, connection: Connection, endpoint: Endpoint, environment: dict[str, str]
 ) -> None:
-    Path(environment["AZURE_FEDERATED_TOKEN_FILE"]).unlink()
+    environment["AZURE_FEDERATED_TOKEN_FILE"] += "-elsewhere"
     groups = await groups_of(connection, endpoint, credentials=Credentials(), secret=None)
 
     assert "No such file" in (await refused(groups)).message
