@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
 import orjson
+from azure.core.exceptions import DecodeError
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import (
     ContentDecodePolicy,
@@ -96,9 +98,9 @@ class ContainerGroups:
     ) -> Answer:
         return await self._ask(operation, budget, partial(method, polling=False), *args)
 
-    async def _list(self, operation: str, method: Callable[..., Any], location: str) -> Answer:
+    async def _list(self, operation: str, method: Callable[..., Any], *args: object) -> Answer:
         """Read page by page, since each of them is a request."""
-        pages: _Pages = _Pages(method, location)
+        pages = _Pages(method, *args)
         items: list[Object] = []
         while True:
             answer = await self._gate.call(operation, Budget.READS, pages.next)
@@ -107,12 +109,29 @@ class ContainerGroups:
                 return Answer(answer.status, {"value": items}, answer.remaining)
 
 
+class _Receiver:
+    """Takes an answer before the library makes models of it, which lack some fields and take long to make."""
+
+    answer: Answer
+
+    def __call__(self, response: PipelineResponse[Any, Any]) -> None:
+        """Keep the answer, and leave to the library what it needs to go on."""
+        http, body = response.http_response, response.context.get(ContentDecodePolicy.CONTEXT_NAME)
+        if http.status_code >= HTTPStatus.BAD_REQUEST or body is None:
+            body = {}
+        elif not isinstance(body, dict):
+            raise DecodeError("Something else than JSON", response=http)
+        self.answer = Answer(http.status_code, body, _remaining(http.headers))
+        rest: Object = {"value": [], "nextLink": body.get("nextLink")}
+        response.context[ContentDecodePolicy.CONTEXT_NAME] = rest
+
+
 class _Pages:
     """The pages of a list, as they came."""
 
-    def __init__(self, method: Callable[..., Any], location: str) -> None:
-        self._received: list[PipelineResponse[Any, Any]] = []
-        self._pages = method(location, raw_response_hook=self._received.append).by_page()
+    def __init__(self, method: Callable[..., Any], *args: object) -> None:
+        self._receiver = _Receiver()
+        self._pages = method(*args, raw_response_hook=self._receiver).by_page()
 
     @property
     def is_at_end(self) -> bool:
@@ -120,20 +139,13 @@ class _Pages:
 
     async def next(self) -> Answer:
         await anext(self._pages)
-        return _answer(self._received.pop())
+        return self._receiver.answer
 
 
 async def _answered(method: Callable[..., Awaitable[object]]) -> Answer:
-    received: list[PipelineResponse[Any, Any]] = []
-    await method(raw_response_hook=received.append)
-    return _answer(received.pop())
-
-
-def _answer(response: PipelineResponse[Any, Any]) -> Answer:
-    """Take the answer as it came: the models of the library lack some fields."""
-    body = response.context.get(ContentDecodePolicy.CONTEXT_NAME)
-    http = response.http_response
-    return Answer(http.status_code, body or {}, _remaining(http.headers))
+    receiver = _Receiver()
+    await method(raw_response_hook=receiver)
+    return receiver.answer
 
 
 def _remaining(headers: Mapping[str, str]) -> dict[str, int]:

@@ -82,6 +82,14 @@ async def test_a_gateways_page_is_no_refusal(azure: Azure, groups: ContainerGrou
     assert (caught.value.message, caught.value.retry_after) == ("Azure answered 502", 9)
 
 
+async def test_a_page_of_a_portal_is_no_group(azure: Azure, groups: ContainerGroups) -> None:
+    await groups.list_by_resource_group(RESOURCE_GROUP)
+    for call in (groups.get(RESOURCE_GROUP, "iris"), groups.list_by_resource_group(RESOURCE_GROUP)):
+        azure.faults.add(Refuse(200), "GET", "containerGroups")
+        with pytest.raises(Transient, match="Azure answered 200"):
+            await call
+
+
 async def test_a_cut_connection_leaves_nothing_behind(
     azure: Azure, groups: ContainerGroups, heard: Heard
 ) -> None:
