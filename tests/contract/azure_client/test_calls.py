@@ -163,11 +163,14 @@ async def test_two_subscriptions_share_sign_in_and_connection(
 async def test_many_first_calls_at_once_sign_in_once(
     azure: Azure, connection: Connection, endpoint: Endpoint
 ) -> None:
-    opened = await asyncio.gather(*(groups_of(connection, endpoint) for _ in range(5)))
-    await asyncio.gather(*(groups.list_by_resource_group(RESOURCE_GROUP) for groups in opened))
+    wanted = [(SUBSCRIPTION, RESOURCE_GROUP), ("subid", "demo"), (SUBSCRIPTION, RESOURCE_GROUP)]
+    opened = await asyncio.gather(*(groups_of(connection, endpoint, name) for name, _ in wanted))
+    await asyncio.gather(
+        *(groups.list_by_resource_group(name) for groups, (_, name) in zip(opened, wanted, strict=True))
+    )
 
-    assert asked(azure)["Token"] == 1
-    assert len(set(map(id, opened))) == 1
+    assert asked(azure) == {"Token": 1, "ContainerGroups_ListByResourceGroup": 3}
+    assert opened[0] is opened[2]
 
 
 async def test_no_call_asks_for_the_end_of_an_operation(azure: Azure, groups: ContainerGroups) -> None:

@@ -105,13 +105,13 @@ async def test_a_throttled_subscription_does_not_slow_another(
 
 
 async def test_two_compute_targets_of_one_subscription_share_its_limits(
-    azure: Azure, connection: Connection, endpoint: Endpoint, groups: ContainerGroups
+    azure: Azure, connection: Connection, endpoint: Endpoint
 ) -> None:
-    again = await groups_of(connection, endpoint, SUBSCRIPTION.upper())
-    azure.faults.add(Refuse(429, "TooManyRequests", retry_after=30), path=THIS)
-    await failed(groups)
+    one, other = [await groups_of(connection, endpoint, name) for name in ("subid", "SubID")]
+    azure.faults.add(Refuse(429, "TooManyRequests", retry_after=30), "GET")
 
-    assert (await failed(again)).retry_after == 30
+    assert (await failed(one)).retry_after == 30
+    assert (await failed(other)).retry_after == 30
     assert asked(azure)["ContainerGroups_ListByResourceGroup"] == 1
 
 
