@@ -1,6 +1,7 @@
 """All that is open towards Azure: what many ComputeTargets have in common is there once."""
 
 import os
+import random
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -28,10 +29,12 @@ class Connection:
         *,
         environment: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
+        rand: Callable[[], float] = random.random,
     ) -> None:
         self._observer = observer or CallObserver()
         self._environment = environment
         self._clock = clock
+        self._rand = rand
         self._session = Session()
         self._sign_ins: dict[tuple[Identity, Addresses], SignIn] = {}
         self._gates: dict[tuple[str, str], Gate] = {}
@@ -50,7 +53,7 @@ class Connection:
         gate = _kept(
             self._gates,
             (where.resource_manager, subscription.lower()),
-            lambda: Gate(subscription, self._observer, clock=self._clock),
+            lambda: Gate(subscription, self._observer, clock=self._clock, rand=self._rand),
         )
         return _kept(
             self._clients,

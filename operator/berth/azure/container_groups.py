@@ -33,8 +33,8 @@ _LOG_LINES = 50
 class ContainerGroups:
     """The operations of one subscription's container groups.
 
-    The methods raise `Terminal`, `Transient`, `Immutable` and `Gone`. An answer that was lost is asked for
-    again by aiohttp, once: a PUT that was carried out may be told as one that has to wait for itself.
+    The methods raise `Terminal`, `Transient`, `Immutable`, `Gone` and `Postponed`. What was lost with its
+    connection aiohttp asks for again, once: a PUT that was carried out may be told that it is in transition.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """What every call to a subscription goes through: its limits, its circuit breaker, its deadline."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ from azure.core.exceptions import AzureError
 from berth.azure.failures import failure, status_of
 from berth.azure.limits import Breaker, Budget, Limiter
 from berth.azure.observer import CallObserver
-from berth.core.errors import ReconcileError, Transient
+from berth.core.errors import Postponed, ReconcileError, Transient
 from berth.plan.azure_errors import Kind, Verdict
 
 DEADLINE_SECONDS = 30.0
 
 _BUSY_SECONDS = 1.0
+_SPREAD_SECONDS = 4.0
+"""Those who were sent away together do not come back together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,10 @@ class Gate:
         *,
         limiter: Limiter | None = None,
         breaker: Breaker | None = None,
-        at_once: int = 8,
+        at_once: int = 4,
         deadline: float = DEADLINE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        rand: Callable[[], float] = random.random,
     ) -> None:
         self._subscription = subscription
         self._observer = observer or CallObserver()
@@ -53,6 +57,7 @@ class Gate:
         self._free = at_once
         self._deadline = deadline
         self._clock = clock
+        self._rand = rand
         self._trouble = ""
 
     async def call(self, operation: str, budget: Budget, send: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -75,16 +80,18 @@ class Gate:
     def _admit(self, budget: Budget) -> None:
         now = self._clock()
         if self._free == 0:
-            raise self._withheld("concurrency", "as many calls as may run at once", _BUSY_SECONDS)
+            raise self._postponed("concurrency", "as many calls run as may at once", _BUSY_SECONDS)
         if wait := self._breaker.admit(now):
-            raise self._withheld("circuit", self._trouble, wait)
+            self._observer.withheld(self._subscription, "circuit")
+            raise Transient(f"Subscription {self._subscription} is not asked now: {self._trouble}", wait)
         if wait := self._limiter.take(budget, now):
             self._breaker.abandoned()
-            raise self._withheld("rate", f"as many {budget} as Azure takes", wait)
+            raise self._postponed("rate", f"as many {budget} were made as Azure takes", wait)
 
-    def _withheld(self, cause: str, words: str, wait: float) -> ReconcileError:
+    def _postponed(self, cause: str, words: str, wait: float) -> Postponed:
         self._observer.withheld(self._subscription, cause)
-        return Transient(f"Subscription {self._subscription} is not asked now: {words}", wait)
+        later = wait + _SPREAD_SECONDS * self._rand()
+        return Postponed(f"Subscription {self._subscription} is not asked now: {words}", later)
 
     def _succeeded(self, answer: Answer) -> None:
         self._breaker.succeeded()

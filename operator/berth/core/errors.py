@@ -33,6 +33,15 @@ class Terminal(ReconcileError):
         self.retry_after = retry_after
 
 
+class Postponed(ReconcileError):
+    """Nothing is wrong, it is only another one's turn: look again after `retry_after` seconds, tell no one."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
 class Conflict(ReconcileError):
     """Someone else wrote first: look again, tell no one unless it lasts."""
 

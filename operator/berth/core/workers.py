@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 from berth.core.backoff import Backoff
-from berth.core.errors import Conflict, Gone, Terminal, Transient
+from berth.core.errors import Conflict, Gone, Postponed, Terminal, Transient
 from berth.core.observer import Observer
 from berth.core.queue import QueueClosed, WorkQueue
 from berth.core.results import Done, RequeueAfter, Result
@@ -91,6 +91,8 @@ class Workers(Generic[K]):
                 await self._tell(key, error)
             self._retry(key)
             return "error" if lasts else "requeue"
+        except Postponed as error:
+            result = RequeueAfter(error.retry_after)
         except Terminal as error:
             await self._tell(key, error)
             self._backoff.reset(key)

@@ -33,7 +33,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 async def connection(heard: Heard, environment: dict[str, str], watch: Watch) -> AsyncIterator[Connection]:
     """The operator's side; its time stands, but for deadlines."""
-    opened = Connection(heard, environment=environment, clock=watch)
+    opened = Connection(heard, environment=environment, clock=watch, rand=lambda: 0.0)
     yield opened
     await opened.close()
 

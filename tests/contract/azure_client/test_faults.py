@@ -8,7 +8,7 @@ from berth.api.azure import Cloud, CloudName
 from berth.api.conditions import Reason
 from berth.azure.connection import Connection
 from berth.azure.container_groups import ContainerGroups
-from berth.core.errors import Gone, Immutable, ReconcileError, Terminal, Transient
+from berth.core.errors import Gone, Immutable, Postponed, ReconcileError, Terminal, Transient
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.configuration import configure
 from berth_sandbox.azure.faults import CutConnection, Delay, LoseAnswer, Refuse
@@ -48,7 +48,7 @@ async def test_until_then_no_other_write_is_made_but_reads_are(
         await put(groups)
     watch.now += 7
 
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(Postponed) as caught:
         await put(groups, "other")
     await groups.list_by_resource_group(RESOURCE_GROUP)
 

@@ -184,7 +184,7 @@ async def test_an_ill_authority_is_asked_later_each_time(
 async def test_many_calls_without_a_token_ask_for_one(azure: Azure, groups: ContainerGroups) -> None:
     azure.faults.add(Refuse(503, "server_error"), "POST", TOKEN)
 
-    results = await asyncio.gather(*(listed(groups) for _ in range(6)), return_exceptions=True)
+    results = await asyncio.gather(*(listed(groups) for _ in range(4)), return_exceptions=True)
 
     assert all(isinstance(result, Transient) for result in results)
     assert asked(azure) == {"Token": 1}

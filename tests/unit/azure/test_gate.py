@@ -11,7 +11,7 @@ from virtual_time import in_virtual_time, now
 from berth.api.conditions import Reason
 from berth.azure.gate import Answer, Gate
 from berth.azure.limits import Breaker, Budget, Limiter, Rate
-from berth.core.errors import Terminal, Transient
+from berth.core.errors import Postponed, Terminal, Transient
 
 FINE = Answer(200, {"name": "iris"}, {"reads": 7})
 
@@ -66,10 +66,11 @@ async def test_who_may_not_call_does_not_wait() -> None:
     running = [asyncio.create_task(through.call("get", Budget.READS, after(10))) for _ in range(2)]
     await asyncio.sleep(0)
 
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(Postponed) as caught:
         await through.call("get", Budget.READS, after(0))
 
-    assert (now(), caught.value.retry_after) == (0, 1)
+    assert now() == 0
+    assert 1 <= caught.value.retry_after <= 5
     await asyncio.gather(*running)
     await through.call("get", Budget.READS, after(0))
 
@@ -111,7 +112,7 @@ async def test_a_try_that_the_limiter_holds_lets_another_try() -> None:
     await failing(through, UNREACHABLE, 2)
     await asyncio.sleep(10)
 
-    with pytest.raises(Transient, match="as many reads as Azure takes"):
+    with pytest.raises(Postponed, match="as many reads were made as Azure takes"):
         await through.call("get", Budget.READS, after(0))
 
     await through.call("put", Budget.WRITES, after(0))

@@ -8,7 +8,7 @@ from virtual_time import in_virtual_time, now
 
 from berth.api.conditions import Reason
 from berth.core.backoff import Backoff
-from berth.core.errors import Conflict, Gone, Terminal, Transient
+from berth.core.errors import Conflict, Gone, Postponed, Terminal, Transient
 from berth.core.observer import Observer
 from berth.core.queue import WorkQueue
 from berth.core.results import Done, RequeueAfter, Result
@@ -143,6 +143,16 @@ async def test_a_terminal_failure_can_ask_for_another_look() -> None:
     await pool.run_for(1000)
     assert pool.passes == [0, 60, 120]
     assert pool.reports == failures
+    assert pool.outcomes.retries == 0
+
+
+@in_virtual_time
+async def test_who_has_to_wait_for_its_turn_comes_again_and_nothing_is_told() -> None:
+    pool = Pool(*[Postponed("as many calls run as may at once", 4)] * 20)
+    await pool.run_for(1000)
+    assert pool.passes == [4 * turn for turn in range(21)]
+    assert pool.reports == []
+    assert set(pool.outcomes.outcomes[:20]) == {"requeue_after"}
     assert pool.outcomes.retries == 0
 
 
