@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 HEAD_LIMIT = 320 * 1024
 """64 KiB, and what else one read of the socket may bring."""
+SHORT_URL = 1024
+"""Those that are shorter are worth keeping in memory: they are always the same few."""
 RECEIVE_SECONDS = 30.0
 RECEIVE_BYTES = 1024 * 1024
 """In so many seconds so much of a request has to come, or its end."""
@@ -122,7 +124,8 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if parser.should_upgrade():
             return
-        path, query = _split_url(self._url)
+        url = self._url
+        path, query = _split_short_url(url) if len(url) < SHORT_URL else _split_url(url)
         keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
         scope = {
             "type": "http",
@@ -267,7 +270,9 @@ def _discard(_data: bytes) -> None:
     """Stand for a parser whose connection has ended."""
 
 
-@lru_cache(maxsize=256)
 def _split_url(url: bytes) -> tuple[str, bytes]:
     parsed = httptools.parse_url(url)
     return unquote(parsed.path.decode("ascii")), parsed.query or b""
+
+
+_split_short_url = lru_cache(maxsize=256)(_split_url)
