@@ -72,7 +72,6 @@ class Connection(asyncio.Protocol):
         self.server.connections.discard(self)
         self._stop_parsing()
         del self._parser
-        self._end_patience()
         self._idle_timer.cancel()
         for exchange in self._exchanges:
             exchange.abandon()
@@ -165,6 +164,8 @@ class Connection(asyncio.Protocol):
             self._linger(exchange)
         elif exchange.keep_alive:
             self._go_on()
+        elif self._feed is _discard:
+            self._close_softly()
         else:
             self.transport.close()
 
@@ -254,12 +255,12 @@ class Connection(asyncio.Protocol):
             self._close_softly()
 
     def _stop_parsing(self) -> None:
+        self._end_patience()
         self._feed = _discard
         self._unfinished = False
         self._receiving = None
 
     def _close_softly(self) -> None:
-        self._end_patience()
         self._patience = self.loop.call_later(LINGER_SECONDS, self.transport.close)
         if not self.transport.is_closing():
             self.transport.write_eof()
