@@ -125,3 +125,12 @@ def test_a_cloud_of_ones_own_has_those_that_are_given() -> None:
     found = Cloud.model_validate(given).endpoints
     assert (found.resource_manager, found.authority) == ("https://127.0.0.1:8443", "https://127.0.0.1:8444")
     assert found.scope in {f"{audience}/.default" for audience in MANAGEMENT_AUDIENCES}
+
+
+def test_the_operators_own_namespace_is_always_admitted() -> None:
+    closed = ComputeTargetSpec.model_validate(BASE)
+    assert closed.admits("berth-system", {}, "berth-system")
+    assert not closed.admits("team-a", {"team": "a"}, "berth-system")
+    opened = ComputeTargetSpec.model_validate(BASE | {"allowedNamespaces": {"matchLabels": {"team": "a"}}})
+    assert opened.admits("team-a", {"team": "a"}, "berth-system")
+    assert not opened.admits("team-b", {"team": "b"}, "berth-system")
