@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 HEAD_LIMIT = 320 * 1024
 """64 KiB, and what else one read of the socket may bring."""
+SHORT_URL = 1024
+"""Those that are shorter are worth keeping in memory: they are always the same few."""
 RECEIVE_SECONDS = 30.0
 RECEIVE_BYTES = 1024 * 1024
 """In so many seconds so much of a request has to come, or its end."""
@@ -70,7 +72,6 @@ class Connection(asyncio.Protocol):
         self.server.connections.discard(self)
         self._stop_parsing()
         del self._parser
-        self._end_patience()
         self._idle_timer.cancel()
         for exchange in self._exchanges:
             exchange.abandon()
@@ -122,7 +123,8 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if parser.should_upgrade():
             return
-        path, query = _split_url(self._url)
+        url = self._url
+        path, query = _split_short_url(url) if len(url) < SHORT_URL else _split_url(url)
         keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
         scope = {
             "type": "http",
@@ -162,6 +164,8 @@ class Connection(asyncio.Protocol):
             self._linger(exchange)
         elif exchange.keep_alive:
             self._go_on()
+        elif self._feed is _discard:
+            self._close_softly()
         else:
             self.transport.close()
 
@@ -251,12 +255,12 @@ class Connection(asyncio.Protocol):
             self._close_softly()
 
     def _stop_parsing(self) -> None:
+        self._end_patience()
         self._feed = _discard
         self._unfinished = False
         self._receiving = None
 
     def _close_softly(self) -> None:
-        self._end_patience()
         self._patience = self.loop.call_later(LINGER_SECONDS, self.transport.close)
         if not self.transport.is_closing():
             self.transport.write_eof()
@@ -267,7 +271,9 @@ def _discard(_data: bytes) -> None:
     """Stand for a parser whose connection has ended."""
 
 
-@lru_cache(maxsize=256)
 def _split_url(url: bytes) -> tuple[str, bytes]:
     parsed = httptools.parse_url(url)
     return unquote(parsed.path.decode("ascii")), parsed.query or b""
+
+
+_split_short_url = lru_cache(maxsize=256)(_split_url)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from berth.api.compute_target import AciPlace
 from berth.plan.container_group import Desired, Recipe, desired_group
+from berth.plan.group_changes import Way
 from berth.plan.group_content import Content
 from berth.plan.group_names import Slot
 
@@ -122,6 +123,29 @@ def shown(wanted: Desired, state: str = "Running", **properties: Any) -> dict[st
     place_of = "/subscriptions/s/resourceGroups/models/providers/Microsoft.ContainerInstance/containerGroups"
     return group | {"name": wanted.name, "id": f"{place_of}/{wanted.name}"}
 
+
+# What the user changes, and what that takes.
+WISHES: dict[str, tuple[Spec, Way]] = {
+    "subnetIds": (aci_spec(aci={"subnetId": SUBNET}), Way.RECREATE),
+    "priority": (aci_spec(aci={"subnetId": SUBNET, "priority": "Spot"}), Way.RECREATE),
+    "restartPolicy": (aci_spec(aci={"restartPolicy": "Never"}), Way.RECREATE),
+    "encryptionProperties": (
+        aci_spec(aci={"encryption": {"vaultBaseUrl": "https://v.test", "keyName": "k", "keyVersion": "1"}}),
+        Way.RECREATE,
+    ),
+    "cpu": (aci_spec(resources={"requests": {"cpu": 2}}), Way.RECREATE),
+    "memory": (aci_spec(resources={"requests": {"memory": "4Gi"}}), Way.RECREATE),
+    "initContainers": (aci_spec(image="registry.test/own:1", model=None), Way.RECREATE),
+    "identity": (aci_spec(aci={"identities": ["/subscriptions/s/x/y"]}), Way.IN_PLACE),
+    "ipAddress.dnsNameLabel": (aci_spec(aci={"dnsNameLabel": "iris-live"}), Way.IN_PLACE),
+    "image": (aci_spec(image="registry.test/own:1", imageServer="Berth"), Way.IN_PLACE),
+    "command": (aci_spec(image="registry.test/own:1"), Way.IN_PLACE),
+    "environmentVariables": (aci_spec(env=[{"name": "A", "value": "b"}]), Way.IN_PLACE),
+    "volumes": (aci_spec(model=MODEL | {"uri": "https://a.test/m.onnx"}), Way.IN_PLACE),
+    "livenessProbe": (aci_spec(probes={"startup": {"budgetSeconds": 20}}), Way.IN_PLACE),
+    "readinessProbe": (aci_spec(probes={"readiness": {"periodSeconds": 20}}), Way.IN_PLACE),
+    "imageRegistryCredentials": (aci_spec(aci={"imagePullSecrets": [{"name": "pull"}]}), Way.IN_PLACE),
+}
 
 _names = st.from_regex(r"[a-z]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 _quantities = st.sampled_from(["100m", "2", "0.333", "4e0"])

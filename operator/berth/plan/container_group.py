@@ -25,7 +25,7 @@ from berth.plan.group_content import (
 )
 from berth.plan.group_names import FINGERPRINT, Owner, Slot, dns_label, given_label, group_name, tags_of
 from berth.plan.group_size import group_size
-from berth.plan.pods import KEYS, PORT, _config, _own_variables
+from berth.plan.pods import KEYS, PORT, config_variables, own_variables
 from berth.plan.sources import Source, sources
 from berth.plan.subject import Subject
 
@@ -168,7 +168,7 @@ def _fetch_container(recipe: Recipe, found: list[Source], image: str) -> Json:
         "properties": {
             "image": image,
             "command": ["berth-scoring", "fetch"],
-            "environmentVariables": _config(recipe.subject, keys=None),
+            "environmentVariables": config_variables(recipe.subject, keys=None),
             "volumeMounts": [_APP, *mounts, *secrets],
         },
     }
@@ -189,7 +189,7 @@ def _scoring_container(recipe: Recipe, found: list[Source], image: str) -> Json:
                 "ports": [{"port": PORT, "protocol": "TCP"}],
                 "environmentVariables": [
                     *environment(spec.env or (), recipe.content),
-                    *_own_variables(recipe.subject, keys=KEYS if keys else None),
+                    *own_variables(recipe.subject, keys=KEYS if keys else None),
                 ],
                 "resources": {"requests": {"cpu": size.cpu, "memoryInGB": size.memory_in_gb}},
                 "volumeMounts": [*mounted, *secret],

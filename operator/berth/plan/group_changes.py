@@ -191,6 +191,11 @@ def update(desired: Desired, observed: Json) -> Update:
     return Update(Way.NOTHING)
 
 
+def is_stopped(group: Json) -> bool:
+    """Tell whether someone has stopped the group, as GET shows it; Berth starts it again."""
+    return (_properties(group).get("instanceView") or {}).get("state") == "Stopped"
+
+
 def merged_tags(desired: Desired, observed: Json) -> dict[str, str]:
     """Return the whole map to send: Berth's tags, and those that others, such as a policy, have added."""
     return tags_of(observed) | desired.tags

@@ -8,7 +8,9 @@ from manifests import Spec
 from pydantic import ValidationError
 from schema_walk import violations
 
+from berth.api.azure import Cloud
 from berth.api.compute_target import ComputeTargetSpec, NamespaceSelector
+from berth_sandbox.azure.directory import MANAGEMENT_AUDIENCES
 
 keys = st.sampled_from(["team", "stage"])
 values = st.sampled_from(["a", "b", ""])
@@ -18,7 +20,7 @@ expressions = st.lists(
     | st.builds(
         lambda key, values: {"key": key, "operator": "In", "values": values},
         keys,
-        st.lists(values, min_size=1),
+        st.lists(values, min_size=1, max_size=3),
     ),
     max_size=3,
 )
@@ -91,3 +93,44 @@ def test_every_part_must_hold(of: dict[str, str], match: dict[str, str], compare
     parts += [{"matchExpressions": [each]} for each in compared]
     whole = chooses({"matchLabels": match, "matchExpressions": compared}, of)
     assert whole is (bool(parts) and all(chooses(part, of) for part in parts))
+
+
+@pytest.mark.parametrize(
+    ("given", "manager", "authority"),
+    [
+        ({}, "https://management.azure.com", "https://login.microsoftonline.com"),
+        (
+            {"name": "AzureGovernment"},
+            "https://management.usgovcloudapi.net",
+            "https://login.microsoftonline.us",
+        ),
+        ({"name": "AzureChina"}, "https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn"),
+    ],
+)
+def test_each_cloud_has_its_endpoints(given: dict[str, str], manager: str, authority: str) -> None:
+    found = Cloud.model_validate(given).endpoints
+    assert (found.resource_manager, found.authority, found.scope) == (
+        manager,
+        authority,
+        f"{manager}/.default",
+    )
+
+
+def test_a_cloud_of_ones_own_has_those_that_are_given() -> None:
+    given = {
+        "name": "Custom",
+        "resourceManager": "https://127.0.0.1:8443/",
+        "authority": "https://127.0.0.1:8444",
+    }
+    found = Cloud.model_validate(given).endpoints
+    assert (found.resource_manager, found.authority) == ("https://127.0.0.1:8443", "https://127.0.0.1:8444")
+    assert found.scope in {f"{audience}/.default" for audience in MANAGEMENT_AUDIENCES}
+
+
+def test_the_operators_own_namespace_is_always_admitted() -> None:
+    closed = ComputeTargetSpec.model_validate(BASE)
+    assert closed.admits("berth-system", {}, "berth-system")
+    assert not closed.admits("team-a", {"team": "a"}, "berth-system")
+    opened = ComputeTargetSpec.model_validate(BASE | {"allowedNamespaces": {"matchLabels": {"team": "a"}}})
+    assert opened.admits("team-a", {"team": "a"}, "berth-system")
+    assert not opened.admits("team-b", {"team": "b"}, "berth-system")

@@ -11,7 +11,7 @@ from container_groups import (
     FULL_DEFAULTS,
     IMAGE,
     KEY,
-    SUBNET,
+    WISHES,
     aci_spec,
     aci_specs,
     desired,
@@ -19,38 +19,15 @@ from container_groups import (
     recipe,
     shown,
 )
-from deployments import MODEL, Spec
+from deployments import Spec
 from hypothesis import given
 
 from berth.plan.container_group import Desired, desired_group
-from berth.plan.group_changes import CHANGES, Update, Way, merged_tags, update
+from berth.plan.group_changes import CHANGES, Update, Way, is_stopped, merged_tags, update
 from berth.plan.group_content import Content
 from berth.plan.group_names import FINGERPRINT
 
 Group = dict[str, Any]
-
-# What the user changes, and what that takes.
-WISHES: dict[str, tuple[Spec, Way]] = {
-    "subnetIds": (aci_spec(aci={"subnetId": SUBNET}), Way.RECREATE),
-    "priority": (aci_spec(aci={"subnetId": SUBNET, "priority": "Spot"}), Way.RECREATE),
-    "restartPolicy": (aci_spec(aci={"restartPolicy": "Never"}), Way.RECREATE),
-    "encryptionProperties": (
-        aci_spec(aci={"encryption": {"vaultBaseUrl": "https://v.test", "keyName": "k", "keyVersion": "1"}}),
-        Way.RECREATE,
-    ),
-    "cpu": (aci_spec(resources={"requests": {"cpu": 2}}), Way.RECREATE),
-    "memory": (aci_spec(resources={"requests": {"memory": "4Gi"}}), Way.RECREATE),
-    "initContainers": (aci_spec(image="registry.test/own:1", model=None), Way.RECREATE),
-    "identity": (aci_spec(aci={"identities": ["/subscriptions/s/x/y"]}), Way.IN_PLACE),
-    "ipAddress.dnsNameLabel": (aci_spec(aci={"dnsNameLabel": "iris-live"}), Way.IN_PLACE),
-    "image": (aci_spec(image="registry.test/own:1", imageServer="Berth"), Way.IN_PLACE),
-    "command": (aci_spec(image="registry.test/own:1"), Way.IN_PLACE),
-    "environmentVariables": (aci_spec(env=[{"name": "A", "value": "b"}]), Way.IN_PLACE),
-    "volumes": (aci_spec(model=MODEL | {"uri": "https://a.test/m.onnx"}), Way.IN_PLACE),
-    "livenessProbe": (aci_spec(probes={"startup": {"budgetSeconds": 20}}), Way.IN_PLACE),
-    "readinessProbe": (aci_spec(probes={"readiness": {"periodSeconds": 20}}), Way.IN_PLACE),
-    "imageRegistryCredentials": (aci_spec(aci={"imagePullSecrets": [{"name": "pull"}]}), Way.IN_PLACE),
-}
 
 
 def container(group: Group) -> Any:
@@ -194,6 +171,13 @@ def test_a_group_that_ended_is_made_anew_where_it_would_be_changed(state: str) -
     changed = desired(aci_spec(env=[{"name": "A", "value": "b"}]))
     assert update(changed, shown(desired(), state)).way is Way.RECREATE
     assert update(desired(), shown(desired(), state)).way is Way.NOTHING
+
+
+def test_a_group_that_was_stopped_is_as_wanted_but_for_that() -> None:
+    stopped = shown(desired(), "Stopped")
+    assert is_stopped(stopped)
+    assert not is_stopped(shown(desired()))
+    assert update(desired(), stopped) == Update(Way.NOTHING)
 
 
 def test_a_lost_fingerprint_is_a_difference() -> None:
