@@ -34,7 +34,7 @@ class Terminal(ReconcileError):
 
 
 class Postponed(ReconcileError):
-    """Nothing is wrong, it is only another one's turn: look again after `retry_after` seconds, tell no one."""
+    """Nothing is wrong, but it is the turn of others: look again after `retry_after` seconds, tell no one."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
