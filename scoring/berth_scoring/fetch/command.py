@@ -11,7 +11,8 @@ from berth_scoring.config import CodeSource, ConfigError, Layout, ModelSource, S
 from berth_scoring.fetch.archive import UnpackLimits
 from berth_scoring.fetch.artifact import Artifact, Fetcher
 from berth_scoring.fetch.errors import FetchError
-from berth_scoring.fetch.https import Downloader, Patience
+from berth_scoring.fetch.https import Downloader
+from berth_scoring.fetch.transfer import Patience
 from berth_scoring.termination import LIMIT_BYTES, write_termination_message
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from berth_scoring.fetch.archive import UnpackLimits
 from berth_scoring.fetch.artifact import Artifact, Fetcher
 from berth_scoring.fetch.digest import digest
 from berth_scoring.fetch.errors import DigestMismatchError, FetchError
-from berth_scoring.fetch.https import Downloader, Patience
+from berth_scoring.fetch.https import Downloader
+from berth_scoring.fetch.transfer import Patience
 from berth_scoring.fetch.uri import file_name, shown
 
 
