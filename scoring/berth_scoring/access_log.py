@@ -7,8 +7,10 @@ import os
 import queue
 import threading
 import time
+from functools import lru_cache
 
 FLUSH_SECONDS = 0.1
+SHORT_PATH = 256
 MAX_CHUNKS = 100
 """What may wait for a reader of stdout that does not keep up; more is dropped and counted."""
 
@@ -30,9 +32,10 @@ class AccessLog:
         """Add a line; `path` and `request_id` are the client's and may hold anything."""
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+        shown = short_path(path) if len(path) < SHORT_PATH else quoted(path)
         self._lines.append(
             f'{{"time":"{self._now()}","level":"info","logger":"access","method":"{method}",'
-            f'"path":{quoted(path)},"status":{status},"duration_ms":{seconds * 1000:.3f},'
+            f'"path":{shown},"status":{status},"duration_ms":{seconds * 1000:.3f},'
             f'"request_id":{quoted(request_id)}}}\n'
         )
 
@@ -74,3 +77,6 @@ def quoted(text: str) -> str:
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
     return json.dumps(text)
+
+
+short_path = lru_cache(maxsize=256)(quoted)

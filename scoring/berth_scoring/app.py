@@ -114,7 +114,8 @@ class Application:
 
     async def _respond(self, route: Route, request: Request, receive: Receive) -> Response:
         try:
-            adopt_request_id(request)
+            if b"x-request-id" in request.fields:
+                adopt_request_id(request)
             if self._cors is not None and self._cors.is_preflight(request):
                 return self._cors.preflight(request)
             if route.keys is not None:

@@ -21,9 +21,11 @@ logger = logging.getLogger(__name__)
 
 HEAD_LIMIT = 320 * 1024
 """64 KiB, and what else one read of the socket may bring."""
+SHORT_URL = 1024
+"""Those that are shorter are worth keeping in memory: they are always the same few."""
 RECEIVE_SECONDS = 30.0
-RECEIVE_RATE = 64 * 1024
-"""A request may take so many seconds to come, and one more for each of so many bytes."""
+RECEIVE_BYTES = 1024 * 1024
+"""In so many seconds so much of a request has to come, or its end."""
 LINGER_SECONDS = 2.0
 """How long what a client still sends is read after its answer: to close at once would take that from it."""
 
@@ -55,7 +57,6 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._overhead = 0
         self._received = 0
-        self._receiving_since = 0.0
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # it is TCP's
@@ -71,7 +72,6 @@ class Connection(asyncio.Protocol):
         self.server.connections.discard(self)
         self._stop_parsing()
         del self._parser
-        self._end_patience()
         self._idle_timer.cancel()
         for exchange in self._exchanges:
             exchange.abandon()
@@ -123,7 +123,8 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if parser.should_upgrade():
             return
-        path, query = _split_url(self._url)
+        url = self._url
+        path, query = _split_short_url(url) if len(url) < SHORT_URL else _split_url(url)
         keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
         scope = {
             "type": "http",
@@ -163,6 +164,8 @@ class Connection(asyncio.Protocol):
             self._linger(exchange)
         elif exchange.keep_alive:
             self._go_on()
+        elif self._feed is _discard:
+            self._close_softly()
         else:
             self.transport.close()
 
@@ -189,21 +192,17 @@ class Connection(asyncio.Protocol):
             return
         if self._patience is None:
             self._received = size
-            self._receiving_since = self.loop.time()
             self._patience = self.loop.call_later(RECEIVE_SECONDS, self._check_patience)
         if self._receiving is not None and not self._receiving.begun:
             self._begin(self._receiving)
 
     def _check_patience(self) -> None:
-        if self.flow.read_paused:
-            # It is not the client who does not go on.
-            self._receiving_since, self._received = self.loop.time(), 0
-        end = self._receiving_since + RECEIVE_SECONDS + self._received / RECEIVE_RATE
-        left = end - self.loop.time()
-        if left > 0:
-            self._patience = self.loop.call_later(left, self._check_patience)
-        else:
+        # While reading is paused, it is not the client who does not go on.
+        if self._received < RECEIVE_BYTES and not self.flow.read_paused:
             self._refuse(408, "The request did not come to its end in time")
+            return
+        self._received = 0
+        self._patience = self.loop.call_later(RECEIVE_SECONDS, self._check_patience)
 
     def _end_patience(self) -> None:
         if self._patience is not None:
@@ -256,12 +255,12 @@ class Connection(asyncio.Protocol):
             self._close_softly()
 
     def _stop_parsing(self) -> None:
+        self._end_patience()
         self._feed = _discard
         self._unfinished = False
         self._receiving = None
 
     def _close_softly(self) -> None:
-        self._end_patience()
         self._patience = self.loop.call_later(LINGER_SECONDS, self.transport.close)
         if not self.transport.is_closing():
             self.transport.write_eof()
@@ -272,7 +271,9 @@ def _discard(_data: bytes) -> None:
     """Stand for a parser whose connection has ended."""
 
 
-@lru_cache(maxsize=256)
 def _split_url(url: bytes) -> tuple[str, bytes]:
     parsed = httptools.parse_url(url)
     return unquote(parsed.path.decode("ascii")), parsed.query or b""
+
+
+_split_short_url = lru_cache(maxsize=256)(_split_url)

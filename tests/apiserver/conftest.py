@@ -8,6 +8,7 @@ from api_requests import MODEL_DEPLOYMENTS, ApiServer
 from faulty_proxy import FaultyProxy, faulty_proxy
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
+from operator_process import Kubelet, User, running_kubelet
 
 from berth.kube.client import Api
 from berth.kube.connection import Connection
@@ -61,3 +62,16 @@ async def proxy(control_plane: ControlPlane) -> AsyncIterator[FaultyProxy]:
     """A proxy in front of the API server that breaks watches on demand."""
     async with faulty_proxy(control_plane) as running:
         yield running
+
+
+@pytest.fixture
+def user(client: Api, namespace: str, api: ApiServer) -> User:
+    """Someone who works with ModelDeployments in the test's namespace."""
+    return User(client, namespace)
+
+
+@pytest.fixture
+async def kubelet(client: Api, namespace: str) -> AsyncIterator[Kubelet]:
+    """What says of every Deployment of the namespace that its Pods are ready."""
+    async with running_kubelet(client, namespace) as kubelet:
+        yield kubelet

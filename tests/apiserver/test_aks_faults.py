@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from api_requests import ApiServer
 from deployments import spec
 from faulty_proxy import FaultyProxy
-from operator_process import Kubelet, Process, User, kubeconfig_for, operator, running_kubelet
+from operator_process import Kubelet, Process, User, kubeconfig_for, operator
 
-from berth.kube.client import Api
 from berth.plan.resources import (
     AUTOSCALERS,
     DEPLOYMENTS,
@@ -34,17 +32,6 @@ CHILDREN: tuple[tuple[Resource, str], ...] = (
     (AUTOSCALERS, "iris"),
     (DISRUPTION_BUDGETS, "iris"),
 )
-
-
-@pytest.fixture
-def user(client: Api, namespace: str, api: ApiServer) -> User:
-    return User(client, namespace)
-
-
-@pytest.fixture
-async def kubelet(client: Api, namespace: str) -> AsyncIterator[Kubelet]:
-    async with running_kubelet(client, namespace) as kubelet:
-        yield kubelet
 
 
 class Executioner:

@@ -19,10 +19,8 @@ from operator_process import (
     is_ready,
     is_stalled,
     operator,
-    running_kubelet,
 )
 
-from berth.kube.client import Api
 from berth.plan.labels import MANAGED_BY
 from berth.plan.resources import (
     AUTOSCALERS,
@@ -37,17 +35,6 @@ from berth_sandbox.cluster.control_plane import ControlPlane
 
 OPEN = {"auth": {"mode": "None"}}
 SETTLED_SECONDS = 1.0
-
-
-@pytest.fixture
-def user(client: Api, namespace: str, api: ApiServer) -> User:
-    return User(client, namespace)
-
-
-@pytest.fixture
-async def kubelet(client: Api, namespace: str) -> AsyncIterator[Kubelet]:
-    async with running_kubelet(client, namespace) as kubelet:
-        yield kubelet
 
 
 @pytest.fixture

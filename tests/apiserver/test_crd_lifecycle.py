@@ -44,6 +44,15 @@ OBSERVED = {
     "deployDurationSeconds": 12.5,
     "lastHandledReconcileAt": "2026-11-21T12:00:00Z",
     "aks": {"exposeType": "ClusterIP", "serviceName": "iris"},
+    "aci": {
+        "resourceId": "/subscriptions/s/resourceGroups/models/providers/x/containerGroups/demo-iris-3249b592",
+        "location": "eastus",
+        "provisioningState": "Succeeded",
+        "state": "Running",
+        "ip": "20.0.0.1",
+        "fqdn": "iris-demo-1a2b3c4d.eastus.azurecontainer.io",
+        "restarts": 0,
+    },
 }
 
 

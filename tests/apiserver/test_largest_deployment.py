@@ -10,7 +10,7 @@ from berth.kube.client import Api
 from berth.plan.children import deployment
 from berth.plan.resources import DEPLOYMENTS, PODS, Resource
 
-SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", namespaced=True)
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 NEARLY = 960_000
 SOURCES: dict[str, dict[str, Any]] = {
     "https": {"uri": "https://example.org/" + "x" * 345},

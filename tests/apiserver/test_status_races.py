@@ -3,8 +3,6 @@
 import asyncio
 from datetime import UTC, datetime
 
-import pytest
-from api_requests import ApiServer
 from deployments import spec
 from operator_process import User
 
@@ -33,11 +31,6 @@ class OvertakenApi(Api):
     async def apply_status(self, resource: Resource, body: Object) -> Object:
         await self._user.apply(NEWER)
         return await super().apply_status(resource, body)
-
-
-@pytest.fixture
-def user(client: Api, namespace: str, api: ApiServer) -> User:
-    return User(client, namespace)
 
 
 async def test_a_spec_that_comes_while_the_status_is_written_is_seen(

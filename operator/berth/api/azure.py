@@ -1,5 +1,6 @@
 """How Azure is reached: its clouds, who Berth is there, and what resources are called."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -31,6 +32,24 @@ class CloudName(StrEnum):
     CUSTOM = "Custom"
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where an Azure is, by URLs without a slash at the end."""
+
+    resource_manager: str
+    authority: str
+    scope: str
+    """What a token for the resource manager is asked for."""
+
+
+_PUBLIC_AUDIENCE = "https://management.azure.com"
+_ENDPOINTS = {
+    CloudName.PUBLIC: (_PUBLIC_AUDIENCE, "https://login.microsoftonline.com"),
+    CloudName.GOVERNMENT: ("https://management.usgovcloudapi.net", "https://login.microsoftonline.us"),
+    CloudName.CHINA: ("https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn"),
+}
+
+
 class Cloud(ApiModel):
     """Which Azure is meant."""
 
@@ -60,6 +79,17 @@ class Cloud(ApiModel):
             "resourceManager, authority and caBundle are for cloud Custom: remove them, or give that name",
         ),
     )
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where this Azure is; one of your own takes the tokens of the public one."""
+        if self.name is CloudName.CUSTOM:
+            manager, authority = (
+                str(given or "").rstrip("/") for given in (self.resource_manager, self.authority)
+            )
+            return Endpoints(manager, authority, f"{_PUBLIC_AUDIENCE}/.default")
+        manager, authority = _ENDPOINTS[self.name]
+        return Endpoints(manager, authority, f"{manager}/.default")
 
 
 class Credentials(ApiModel):

@@ -131,6 +131,10 @@ class ComputeTargetSpec(ApiModel):
         ),
     )
 
+    def admits(self, namespace: str, labels: dict[str, str], operator_namespace: str) -> bool:
+        """Tell whether ModelDeployments of a namespace with these labels may use the place."""
+        return namespace == operator_namespace or self.allowed_namespaces.chooses(labels)
+
 
 class GroupCounts(ApiModel):
     """Container groups in the region, of the whole subscription."""

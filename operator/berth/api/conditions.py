@@ -24,6 +24,7 @@ class ConditionType(StrEnum):
     MODEL_AVAILABLE = "ModelAvailable"
     ENDPOINT_READY = "EndpointReady"
     VALIDATED = "Validated"
+    QUOTA_AVAILABLE = "QuotaAvailable"
     SUSPENDED = "Suspended"
 
 
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     MODEL_SERVED = "ModelServed"
     ENDPOINT_READY = "EndpointReady"
     VALIDATION_PASSED = "ValidationPassed"
+    QUOTA_AVAILABLE = "QuotaAvailable"
     SCALED_TO_ZERO = "ScaledToZero"
     SUSPENDED = "Suspended"
     # under way
@@ -77,6 +79,13 @@ class Reason(StrEnum):
     NOT_READY = "NotReady"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    # Azure, mostly in its own words
+    CAPACITY_UNAVAILABLE = "CapacityUnavailable"
+    AUTHENTICATION_FAILED = "AuthenticationFailed"
+    AUTHORIZATION_FAILED = "AuthorizationFailed"
+    RESOURCE_GROUP_NOT_FOUND = "ResourceGroupNotFound"
+    SUBSCRIPTION_NOT_FOUND = "SubscriptionNotFound"
+    READ_ONLY_DISABLED_SUBSCRIPTION = "ReadOnlyDisabledSubscription"
     # the target and the API server
     TARGET_NOT_AVAILABLE = "TargetNotAvailable"
     REJECTED = "Rejected"

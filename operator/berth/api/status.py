@@ -40,6 +40,25 @@ class AksStatus(ApiModel):
     """Name of the Service."""
 
 
+class AciStatus(ApiModel):
+    """What was made in Azure."""
+
+    resource_id: Text | None = None
+    """Resource id of the container group."""
+    location: Text | None = None
+    """Region of the container group."""
+    provisioning_state: Text | None = None
+    """How Azure's last operation on it fares, in Azure's word."""
+    state: Text | None = None
+    """What its containers do, in Azure's word."""
+    ip: Text | None = None
+    """Address; it can change with an update."""
+    fqdn: Text | None = None
+    """Public name."""
+    restarts: Count | None = None
+    """How often Azure has restarted the container."""
+
+
 class ModelDeploymentStatus(ApiModel):
     """What was observed."""
 
@@ -69,3 +88,5 @@ class ModelDeploymentStatus(ApiModel):
     """The value of the annotation `reconcile.berth.dev/requestedAt` that was last acted on."""
     aks: AksStatus | None = None
     """What was made in the cluster."""
+    aci: AciStatus | None = None
+    """What was made in Azure."""

@@ -125,7 +125,7 @@ def cause_from_events(events: Sequence[Mapping[str, Any]]) -> Cause | None:
     newest = max(warnings, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
     word = newest.get("reason", "")
     message = _told(word, newest.get("message", ""))
-    return Cause(_WARNINGS.get(word, Reason.POD_PENDING), _shorten(message))
+    return Cause(_WARNINGS.get(word, Reason.POD_PENDING), shorten(message))
 
 
 def newest_first(pods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -141,7 +141,7 @@ def _causes_of(pod: Mapping[str, Any]) -> Iterator[Cause]:
             yield cause
     for condition in pod.get("status", {}).get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            yield Cause(Reason.UNSCHEDULABLE, _shorten(condition.get("message", "")))
+            yield Cause(Reason.UNSCHEDULABLE, shorten(condition.get("message", "")))
 
 
 def _container_cause(status: Mapping[str, Any]) -> Cause | None:
@@ -153,7 +153,7 @@ def _container_cause(status: Mapping[str, Any]) -> Cause | None:
         return Cause(Reason.IMAGE_PULL_FAILED, _pull_message(status.get("image", ""), message))
     if reason and reason not in _STARTING and reason != "CrashLoopBackOff":
         told = f"Container {status['name']}: {_told(reason, message)}"
-        return Cause(_WAITING.get(reason, Reason.CONTAINER_FAILED), _shorten(told))
+        return Cause(_WAITING.get(reason, Reason.CONTAINER_FAILED), shorten(told))
     failed = terminated and (terminated.get("exitCode", 0) != 0 or reason == "CrashLoopBackOff")
     if failed and not status.get("ready"):
         return _terminated_cause(status["name"], terminated)
@@ -169,11 +169,11 @@ def _terminated_cause(container: str, terminated: Mapping[str, Any]) -> Cause:
         )
     told = _REASON_LINE.match(message)
     if told and told[1] in TOLD_BY_CONTAINERS:
-        return Cause(Reason(told[1]), _shorten(told[2]))
+        return Cause(Reason(told[1]), shorten(told[2]))
     code = terminated.get("exitCode")
     last_words = f"; its last words: {message}" if message else ""
     return Cause(
-        Reason.CONTAINER_FAILED, _shorten(f"Container {container} ended with exit code {code}{last_words}")
+        Reason.CONTAINER_FAILED, shorten(f"Container {container} ended with exit code {code}{last_words}")
     )
 
 
@@ -186,7 +186,7 @@ def _pull_message(image: str, message: str) -> str:
     detail = message.rpartition("ErrImagePull: ")[2]
     if not detail or detail.startswith("Back-off"):
         return f"Image {image} cannot be pulled"
-    return _shorten(f"Image {image} cannot be pulled: {detail}")
+    return shorten(f"Image {image} cannot be pulled: {detail}")
 
 
 def _parse_fetched(message: str) -> Fetched | None:
@@ -207,7 +207,7 @@ def _statuses(pod: Mapping[str, Any], kind: str) -> Sequence[Mapping[str, Any]]:
     return statuses
 
 
-def _shorten(message: str) -> str:
+def shorten(message: str) -> str:
     """Keep the end: an error's last lines say what it is."""
     text = message.strip().rstrip(".")
     return text if len(text) <= _MESSAGE_LIMIT else "…" + text[-_MESSAGE_LIMIT:]

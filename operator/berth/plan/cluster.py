@@ -14,7 +14,7 @@ from berth.plan import children
 from berth.plan.causes import Cause, Fetched, model_failed
 from berth.plan.children import ScoringImage
 from berth.plan.labels import pod_selector
-from berth.plan.report import Draft, Event, condition, held, holds, is_overdue, progressing, ready, stalled
+from berth.plan.report import Draft, Event, condition, held, is_overdue, progressing, ready, stalled
 from berth.plan.resources import DEPLOYMENTS, SECRETS, SERVICES
 from berth.plan.rollout import Rollout, read_rollout
 from berth.plan.steps import (
@@ -30,24 +30,12 @@ from berth.plan.steps import (
     wanted,
 )
 from berth.plan.subject import Subject
+from berth.plan.validation import Golden, validated, validation_verdict
 
 _NO_ADDRESS = "The load balancer has no address yet"
-_VALIDATED = {
-    ConditionStatus.TRUE: Reason.VALIDATION_PASSED,
-    ConditionStatus.FALSE: Reason.VALIDATION_FAILED,
-    ConditionStatus.UNKNOWN: Reason.VALIDATING,
-}
 _SETTLE_SECONDS = 0.5
 _POLL_SECONDS = 5.0
 _STALLED_POLL_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Golden:
-    """How the golden request ended; the status is Unknown where no replica answered it."""
-
-    status: ConditionStatus
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +108,9 @@ def _verdict(
     if children.least_replicas(subject) == 0 and rollout.replicas == 0:
         return (ready(Reason.SCALED_TO_ZERO, "No replicas are wanted, so nothing answers"),)
     if address(subject, observation.children) is None:
-        late = is_overdue(subject, Reason.WAITING_FOR_ADDRESS, now)
+        late = is_overdue(subject, Reason.WAITING_FOR_ADDRESS, now, _deadline_seconds(subject))
         return (stalled if late else progressing)(Reason.WAITING_FOR_ADDRESS, _NO_ADDRESS)
-    return _validation_verdict(subject, observation, now)
+    return validation_verdict(subject, observation.golden, now, _deadline_seconds(subject))
 
 
 def _naming(overrides: Sequence[str], each: Condition) -> Condition:
@@ -133,16 +121,8 @@ def _naming(overrides: Sequence[str], each: Condition) -> Condition:
     return each.model_copy(update={"message": told})
 
 
-def _validation_verdict(subject: Subject, observation: Observation, now: datetime) -> tuple[Condition, ...]:
-    golden = observation.golden
-    if not subject.spec.validation or _validated(subject, golden).status is ConditionStatus.TRUE:
-        return (ready(Reason.READY, "The current spec serves"),)
-    if golden is None:
-        return progressing(Reason.VALIDATING, "The golden request has not been answered yet")
-    is_wrong = golden.status is ConditionStatus.FALSE
-    if is_wrong or is_overdue(subject, Reason.VALIDATION_FAILED, now):
-        return stalled(Reason.VALIDATION_FAILED, golden.message)
-    return progressing(Reason.VALIDATING, golden.message)
+def _deadline_seconds(subject: Subject) -> int:
+    return subject.spec.aks_settings.progress_deadline_seconds
 
 
 def _waiting(subject: Subject, observation: Observation, rollout: Rollout) -> tuple[Condition, ...]:
@@ -174,7 +154,7 @@ def _details(subject: Subject, observation: Observation, rollout: Rollout) -> It
             "No replica is available" if host else _NO_ADDRESS,
         )
     if subject.spec.validation:
-        yield _validated(subject, observation.golden)
+        yield validated(subject, observation.golden)
 
 
 def _model_available(subject: Subject, observation: Observation, rollout: Rollout) -> Condition:
@@ -191,14 +171,6 @@ def _model_available(subject: Subject, observation: Observation, rollout: Rollou
     return condition(
         kind, ConditionStatus.UNKNOWN, Reason.FETCHING_MODEL, "The model has not been fetched yet"
     )
-
-
-def _validated(subject: Subject, golden: Golden | None) -> Condition:
-    if holds(subject, ConditionType.VALIDATED):
-        golden = Golden(ConditionStatus.TRUE, "The golden request passed")
-    elif golden is None:
-        golden = Golden(ConditionStatus.UNKNOWN, "The golden request waits for the rollout")
-    return condition(ConditionType.VALIDATED, golden.status, _VALIDATED[golden.status], golden.message)
 
 
 def _fields(subject: Subject, observation: Observation, rollout: Rollout) -> Mapping[str, Any]:

@@ -72,7 +72,7 @@ def _fetch_container(subject: Subject, found: list[Source], image: str, pull_pol
         "image": image,
         "imagePullPolicy": pull_policy,
         "args": ["fetch"],
-        "env": _config(subject, keys=None),
+        "env": config_variables(subject, keys=None),
         "resources": _dump(subject.spec.resources),
         "volumeMounts": [_APP, _TMP, *_source_mounts(found), *credentials],
         "securityContext": _security(read_only=True),
@@ -94,7 +94,7 @@ def _scoring_container(
             "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
             "env": [
                 *map(_dump, spec.env or ()),
-                *_own_variables(subject, keys=KEYS if keys_secret else None),
+                *own_variables(subject, keys=KEYS if keys_secret else None),
             ],
             "resources": _dump(spec.resources),
             "volumeMounts": [_APP, _TMP, *_source_mounts(found), *keys_mounts],
@@ -105,17 +105,18 @@ def _scoring_container(
     )
 
 
-def _own_variables(subject: Subject, *, keys: str | None) -> list[Json]:
+def own_variables(subject: Subject, *, keys: str | None) -> list[Json]:
+    """Tell the scoring container how to serve; `keys` is the folder of the endpoint's keys."""
     drain = {"name": "BERTH_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)}
     if not subject.spec.has_own_server:
-        return [*_config(subject, keys=keys), drain]
+        return [*config_variables(subject, keys=keys), drain]
     found = subject.spec.all_models
     folder = f"/{found[0].name}/{found[0].version}" if len(found) == 1 else ""
     model_dir = {"name": "AZUREML_MODEL_DIR", "value": f"/var/azureml-app/azureml-models{folder}"}
-    return [*_config(subject, keys=keys), drain, *([model_dir] if found else [])]
+    return [*config_variables(subject, keys=keys), drain, *([model_dir] if found else [])]
 
 
-def _config(subject: Subject, *, keys: str | None) -> list[Json]:
+def config_variables(subject: Subject, *, keys: str | None) -> list[Json]:
     """Tell the container its configuration, in several variables if it is long."""
     metadata = subject.metadata
     config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=keys)

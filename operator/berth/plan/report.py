@@ -142,16 +142,20 @@ def held(subject: Subject, kind: str) -> Condition | None:
     return known if known.status is ConditionStatus.TRUE else None
 
 
-def is_overdue(subject: Subject, reason: str, now: datetime) -> bool:
-    """Tell whether work goes on for longer than the progress deadline, or has stalled for this reason."""
+def is_overdue(subject: Subject, reason: str, now: datetime, deadline_seconds: float) -> bool:
+    """Tell whether work goes on for longer than the deadline, or has stalled for this reason."""
     problem = held(subject, ConditionType.STALLED)
     if problem is not None and problem.reason == reason:
         return True
+    return worked(subject, now) > deadline_seconds
+
+
+def worked(subject: Subject, now: datetime) -> float:
+    """Return for how many seconds work on the current generation goes on, as the stored status tells."""
     reconciling = held(subject, ConditionType.RECONCILING)
     if reconciling is None:
-        return False
-    worked = (now - datetime.fromisoformat(reconciling.last_transition_time)).total_seconds()
-    return worked > subject.spec.aks_settings.progress_deadline_seconds
+        return 0.0
+    return (now - datetime.fromisoformat(reconciling.last_transition_time)).total_seconds()
 
 
 def _verdict(error: Exception) -> tuple[Condition, Condition]:

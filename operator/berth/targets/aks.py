@@ -14,7 +14,7 @@ from berth.core.store import Store
 from berth.plan import cluster
 from berth.plan.causes import Cause, cause_from_events, fetched, first_cause, starting_pod
 from berth.plan.children import KEY_NAMES, SERVING, Desired, ScoringImage, kept_image, serving_hash
-from berth.plan.cluster import Golden, Observation, Plan
+from berth.plan.cluster import Observation, Plan
 from berth.plan.labels import pod_selector
 from berth.plan.observed import Observed, key_of
 from berth.plan.report import is_ready
@@ -34,6 +34,7 @@ from berth.plan.steps import (
     refuse_stranger,
 )
 from berth.plan.subject import Subject
+from berth.plan.validation import Golden
 from berth.targets.base import Cluster, Object
 from berth.targets.golden import GoldenRequests
 

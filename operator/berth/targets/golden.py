@@ -12,12 +12,12 @@ from berth.api.serving import Expectation, Validation
 from berth.core.errors import ReconcileError, Transient
 from berth.core.keys import Key
 from berth.plan import children
-from berth.plan.cluster import Golden
 from berth.plan.labels import pod_selector
 from berth.plan.report import holds
 from berth.plan.resources import PODS, SECRETS
 from berth.plan.rollout import earlier_pods
 from berth.plan.subject import Subject
+from berth.plan.validation import Golden
 from berth.targets.base import Cluster
 
 _LONGEST_PAUSE = 20.0

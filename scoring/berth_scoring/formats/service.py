@@ -35,7 +35,7 @@ class Call:
     @property
     def rows(self) -> int:
         """The number of rows, one for scalars."""
-        return max(array.shape[0] if array.shape else 1 for array in self.inputs.values())
+        return max([array.shape[0] if array.shape else 1 for array in self.inputs.values()])
 
     @property
     def kind(self) -> tuple[object, ...]:

@@ -37,7 +37,7 @@ VALUES = (
 )  # fmt: skip
 RESPONSES = (
     "text", "bytes", "json", "json text", "none", "no content", "bad request", "server error", "unavailable",
-    "failed", "repeated", "own id", "teapot",
+    "failed", "repeated", "own id", "no content but text", "chunked", "closing", "teapot",
 )  # fmt: skip
 
 EXCHANGES = [

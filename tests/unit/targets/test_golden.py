@@ -14,9 +14,9 @@ from berth.api.serving import Expectation
 from berth.core.errors import Transient
 from berth.core.keys import Key
 from berth.plan.children import SERVING
-from berth.plan.cluster import Golden
 from berth.plan.resources import PODS, SECRETS
 from berth.plan.subject import Subject
+from berth.plan.validation import Golden
 from berth.targets.golden import Answer, GoldenRequests, judge
 
 KEY = Key("demo", "iris")

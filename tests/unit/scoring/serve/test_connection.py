@@ -156,6 +156,12 @@ def test_who_offers_to_upgrade_while_it_waits_is_not_kept(wire: socket.socket) -
     assert wire.recv(1) == b""
 
 
+def test_what_was_asked_before_the_nonsense_is_answered(wire: socket.socket) -> None:
+    wire.sendall(post(b"x") + b"nonsense\r\n" + b"x" * 8_000_000)
+    assert read_answer(wire)[2] == b"1"
+    assert wire.recv(1) == b""
+
+
 def test_a_tunnel_is_refused(wire: socket.socket) -> None:
     wire.sendall(b"CONNECT elsewhere:443 HTTP/1.1\r\nHost: x\r\n\r\n")
     assert read_answer(wire)[0] == 400

@@ -69,7 +69,7 @@ async def test_a_request_that_does_not_come_to_its_end_is_refused(
 
 async def test_a_large_request_may_take_its_time(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "RECEIVE_SECONDS", 0.1)
-    monkeypatch.setattr(connection, "RECEIVE_RATE", 1_000_000)
+    monkeypatch.setattr(connection, "RECEIVE_BYTES", 50_000)
     reader, writer = await connect(read_first)
     writer.write(HEAD)
     for _ in range(10):

@@ -327,6 +327,12 @@ def test_whole_numbers_of_64_bits_stay_exact(values: list[int]) -> None:
     assert array_of(values, np.dtype(np.uint64), "data").tolist() == values
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_what_is_too_large_for_a_short_float_is_infinite() -> None:
+    assert array_of([1e300], np.dtype(np.float32), "data").tolist() == [float("inf")]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3), st.lists, max_leaves=8

@@ -13,6 +13,9 @@ RESPONSES = {
     "failed": lambda: AMLResponse("x", 200, run_function_failed=True),
     "repeated": lambda: AMLResponse("x", 200, {"X-Many": "a, b,c", "X-One": "1"}),
     "own id": lambda: AMLResponse("x", 200, {"x-request-id": "mine"}),
+    "no content but text": lambda: AMLResponse("text", 204),
+    "chunked": lambda: AMLResponse("text", 200, {"Transfer-Encoding": "chunked"}),
+    "closing": lambda: AMLResponse("text", 200, {"Connection": "close"}),
     "teapot": lambda: AMLResponse("x", 418),
 }
 

@@ -1,0 +1,78 @@
+"""Whether one more container group may be made: what Azure allows, and what the platform team does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from berth.api.compute_target import AciPlaceStatus, CoreCounts, GroupCounts, Quota
+from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reason
+from berth.plan.report import condition
+
+_GROUPS = "ContainerGroups"
+_CORES = "StandardCores"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is used of one quota in a region."""
+
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many container groups there are, and may be."""
+
+    region: str
+    own: int
+    """Groups of Berth's, those that are being made included."""
+    quota: int | None
+    """How many the platform team allows Berth."""
+    groups: Usage
+    cores: Usage | None = None
+
+    @property
+    def free(self) -> int:
+        """How many more groups may be made."""
+        allowed = self.groups.limit - self.groups.used
+        return max(0, allowed if self.quota is None else min(allowed, self.quota - self.own))
+
+    def admits(self, ahead: int) -> bool:
+        """Tell whether there is room for one that so many others wait before."""
+        return self.free > ahead
+
+    def status(self) -> AciPlaceStatus:
+        """Return what a ComputeTarget says of it."""
+        limit = self.groups.limit if self.quota is None else min(self.quota, self.groups.limit)
+        counts = GroupCounts(own=self.own, used=self.groups.used, limit=limit)
+        cores = CoreCounts(used=self.cores.used, limit=self.cores.limit) if self.cores else None
+        return AciPlaceStatus(container_groups=counts, cores=cores)
+
+
+def read_room(usages: Mapping[str, Any], region: str, quota: Quota, own: int) -> Room | None:
+    """Read a region's list of usages; None where it tells nothing of container groups."""
+    found = {
+        usage["name"]["value"]: Usage(usage["currentValue"], usage["limit"])
+        for usage in usages.get("value") or ()
+    }
+    if _GROUPS not in found:
+        return None
+    return Room(region, own, quota.container_groups, found[_GROUPS], found.get(_CORES))
+
+
+def quota_available(room: Room | None, ahead: int = 0) -> Condition:
+    """Say whether there is room; counts only where there is none, else each change would be news."""
+    kind = ConditionType.QUOTA_AVAILABLE
+    if room is None or room.admits(ahead):
+        return condition(kind, ConditionStatus.TRUE, Reason.QUOTA_AVAILABLE, "The group has its place")
+    return condition(kind, ConditionStatus.FALSE, Reason.QUOTA_EXCEEDED, _full(room, ahead))
+
+
+def _full(room: Room, ahead: int) -> str:
+    waiting = f"; {ahead} wait before this one" if ahead else ""
+    if room.quota is not None and room.own >= room.quota:
+        used = f"{room.own} of the {room.quota} container groups that the ComputeTarget allows are used"
+    else:
+        used = f"{room.groups.used} of {room.groups.limit} container groups of the subscription are used"
+    return f"{used} in {room.region}{waiting}"
