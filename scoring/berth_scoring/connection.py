@@ -263,7 +263,8 @@ class Connection(asyncio.Protocol):
     def _close_softly(self) -> None:
         self._patience = self.loop.call_later(LINGER_SECONDS, self.transport.close)
         if not self.transport.is_closing():
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS cannot
+                self.transport.write_eof()
             self.flow.resume_reading()
 
 

@@ -61,7 +61,8 @@ def _signed_in(connect_seconds: float, read_seconds: float) -> Identity:
         "connection_verify": trusted_authorities(),
     }
     with ExitStack() as on_failure:
-        identity = on_failure.enter_context(_identity(options))
+        identity = _identity(options)
+        on_failure.callback(identity.close)
         identity.get_token(SCOPE)
         on_failure.pop_all()
     return identity
