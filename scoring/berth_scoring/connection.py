@@ -91,6 +91,9 @@ class Connection(asyncio.Protocol):
             self._exchanges[-1].keep_alive = False
         else:
             self.transport.close()
+            if not self.flow.write_paused:
+                # TLS waits for the client's word, which one that pools the connection does not give.
+                self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Parse what was read."""

@@ -28,7 +28,7 @@ def _run(context: Context) -> int:
 def _fetch(environment: Mapping[str, str]) -> int:
     # In a process of its own, whose libraries, logging and memory are gone before the script is loaded.
     command = [sys.executable, "-P", "-m", "berth_scoring", "fetch"]
-    code = subprocess.run(command, env=environment, check=False).returncode
+    code = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - it is this program
     if code < 0:
         raise StartupError("ModelFetchFailed", f"fetching was ended by signal {-code}")
     return code

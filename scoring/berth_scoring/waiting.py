@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import uvicorn
 import uvloop
+from uvicorn.server import ServerState
 
 from berth_scoring import azureml
 from berth_scoring.app import Application, Route
+from berth_scoring.connection import Connection
 from berth_scoring.messages import Handler, Refusal, Request, Response, json_response
 from berth_scoring.metrics import Metrics
 from berth_scoring.routes import RouteFactory
@@ -20,6 +22,7 @@ from berth_scoring.server import http_config
 
 STARTING = "The model is not loaded yet"
 RETRY_SECONDS = b"5"
+LAST_ANSWERS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +37,33 @@ class Starting(Route):
 @contextmanager
 def waiting(listener: socket.socket, tls: ssl.SSLContext | None) -> Iterator[None]:
     """Answer on `listener` until the block ends; who connects then waits for the next to accept."""
-    server = uvicorn.Server(http_config(_application(), tls, stop_seconds=1))
-    thread = threading.Thread(target=_serve, args=(server, listener.dup()), name="waiting", daemon=True)
+    config = http_config(_application(), tls, stop_seconds=1)
+    over = threading.Event()
+    thread = threading.Thread(target=_serve, args=(config, listener.dup(), over), name="waiting", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        server.should_exit = True
+        over.set()
         thread.join()
+
+
+def _serve(config: uvicorn.Config, listener: socket.socket, over: threading.Event) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve_until(over, config, listener))
+
+
+async def _serve_until(over: threading.Event, config: uvicorn.Config, listener: socket.socket) -> None:
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(config, state, {}), sock=listener, ssl=config.ssl)
+    await asyncio.to_thread(over.wait)
+    server.close()
+    # Each connection ends with its answer; to close one before would reset it.
+    end = loop.time() + LAST_ANSWERS_SECONDS
+    while state.connections and loop.time() < end:  # noqa: ASYNC110 - the set tells nobody when it is empty
+        await asyncio.sleep(0.01)
 
 
 def _application() -> Application:
@@ -55,8 +77,3 @@ def _application() -> Application:
 
 async def _alive(_request: Request) -> Response:
     return json_response({"status": "alive"})
-
-
-def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.serve(sockets=[listener]))
