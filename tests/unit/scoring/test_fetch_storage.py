@@ -5,9 +5,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ServiceResponseError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3 import HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import MaxRetryError, NameResolutionError
 
 from berth_scoring.fetch.azure_errors import sign_in_error, translated
 from berth_scoring.fetch.errors import FetchError
@@ -121,6 +129,15 @@ def test_a_connection_that_broke_is_tried_again() -> None:
     error = translated(ServiceResponseError("sig=secret"), LOCATION)
     assert isinstance(error, InterruptedDownloadError)
     assert str(error) == "the connection broke: ServiceResponseError"
+
+
+def test_a_name_that_no_server_knows_is_told() -> None:
+    pool = HTTPSConnectionPool("team.blob.core.windows.net")
+    reason = NameResolutionError("team.blob.core.windows.net", HTTPSConnection("team"), OSError("unknown"))
+    wrapped = ServiceRequestError("x", error=OSError(MaxRetryError(pool, "/", reason)))
+    error = translated(wrapped, LOCATION)
+    assert isinstance(error, InterruptedDownloadError)
+    assert str(error) == "the name team.blob.core.windows.net cannot be resolved"
 
 
 @pytest.mark.parametrize(
