@@ -199,7 +199,8 @@ def _endpoints(data: object) -> Mapping[str, str]:
             return {}
         case dict() if all(isinstance(url, str) and ENDPOINT.fullmatch(url) for url in data.values()):
             return data
-    raise ConfigError(f"storageEndpoints must map accounts to http(s) URLs, not {data!r}")
+    # What stands there instead is not shown: it could be a signature.
+    raise ConfigError("storageEndpoints must map each account to an http(s) URL without a query")
 
 
 def _arguments(cls: type, data: object) -> dict[str, Any]:

@@ -77,9 +77,10 @@ def test_a_certificate_may_be_self_signed() -> None:
         ({"tls": {"dir": "/tls", "selfSignedFor": ["x"]}}, "tls must have either dir or selfSignedFor"),
         ({"tls": {"selfSignedFor": "localhost"}}, "tls.selfSignedFor must be a list of names"),
         ({"tls": {"cert": "/tls"}}, "TlsSource does not know cert"),
-        ({"storageEndpoints": []}, "storageEndpoints must map accounts to http"),
-        ({"storageEndpoints": {"team": "ftp://10.0.0.4"}}, "storageEndpoints must map accounts to http"),
-        ({"storageEndpoints": {"team": 4}}, "storageEndpoints must map accounts to http"),
+        ({"storageEndpoints": []}, "storageEndpoints must map each account"),
+        ({"storageEndpoints": {"team": "ftp://10.0.0.4"}}, "storageEndpoints must map each account"),
+        ({"storageEndpoints": {"team": "https://10.0.0.4?sig=x"}}, "storageEndpoints must map each account"),
+        ({"storageEndpoints": {"team": 4}}, "storageEndpoints must map each account"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(more: dict[str, Any], message: str) -> None:
