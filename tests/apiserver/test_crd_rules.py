@@ -47,6 +47,18 @@ RULES: list[Example] = [
         OWN_IMAGE | {"imageServer": "Own", "requests.maxConcurrentPerReplica": 2},
         {"requests": None},
     ),
+    (
+        "target ACI needs computeTargetRef",
+        "ACI",
+        {"computeTargetRef": None},
+        {"computeTargetRef.name": "dev"},
+    ),
+    (
+        "on ACI the name of an environment variable",
+        "ACI",
+        {"env": [{"name": "azure.client-id", "value": "1"}]},
+        {"env": [{"name": "AZURE_CLIENT_ID", "value": "1"}]},
+    ),
     ("target IoTEdge needs iotEdge", "IoTEdge", {"iotEdge": None}, {"iotEdge": {"deviceId": "press-7"}}),
     ("target FPGA needs fpga.featurizer", "FPGA", {"fpga": {}}, {"image": "team/scorer:1"}),
     ("target FPGA needs fpga.featurizer", "FPGA", {"fpga": None}, {"fpga": {"featurizer": "VGG16"}}),

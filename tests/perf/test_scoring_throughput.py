@@ -20,7 +20,7 @@ from scoring_servers import berth_server, peer_python, peer_server
 
 ROOT = Path(__file__).parents[2]
 ONNX_SCRIPT = Path(__file__).parent / "scoring_scripts/onnx"
-ROUNDS = 5
+ROUNDS = 8
 SECONDS = 2
 ROW = [5.1, 3.5, 1.4, 0.2]
 SCRIPT_BODY = json.dumps({"data": [ROW]})

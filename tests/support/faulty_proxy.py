@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import ClientConnectionResetError, web
+from aiohttp_tls import let_connections_end
 
 from berth_sandbox.cluster.control_plane import ControlPlane
 
@@ -104,3 +105,4 @@ async def faulty_proxy(control_plane: ControlPlane) -> AsyncIterator[FaultyProxy
             proxy.cut()
             proxy.resume()
             await runner.cleanup()
+            await let_connections_end()

@@ -12,7 +12,7 @@ SUBNET = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualN
 
 BASES: dict[str, Spec] = {
     "AKS": {"target": "AKS", "model": MODEL},
-    "ACI": {"target": "ACI", "model": MODEL},
+    "ACI": {"target": "ACI", "computeTargetRef": {"name": "dev"}, "model": MODEL},
     "IoTEdge": {"target": "IoTEdge", "model": MODEL, "iotEdge": {"deviceId": "press-7"}},
     "FPGA": {"target": "FPGA", "model": MODEL, "fpga": {"featurizer": "ResNet50"}},
 }

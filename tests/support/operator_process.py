@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from aiohttp_tls import let_connections_end
 from deployments import spec
 
 from berth.core.errors import Gone
@@ -207,8 +208,7 @@ async def running_kubelet(client: Api, namespace: str = "") -> AsyncIterator[Kub
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        # aiohttp closes the TLS connection of a watch that was cut off, but does not wait for its end.
-        await asyncio.sleep(0.25)
+        await let_connections_end()
 
 
 def condition(deployment: Object, kind: str) -> Object:

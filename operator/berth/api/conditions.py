@@ -25,6 +25,9 @@ class ConditionType(StrEnum):
     ENDPOINT_READY = "EndpointReady"
     VALIDATED = "Validated"
     QUOTA_AVAILABLE = "QuotaAvailable"
+    CREDENTIALS_ACCEPTED = "CredentialsAccepted"
+    REGION_AVAILABLE = "RegionAvailable"
+    IN_USE = "InUse"
     SUSPENDED = "Suspended"
 
 
@@ -41,6 +44,8 @@ class Reason(StrEnum):
     ENDPOINT_READY = "EndpointReady"
     VALIDATION_PASSED = "ValidationPassed"
     QUOTA_AVAILABLE = "QuotaAvailable"
+    CREDENTIALS_ACCEPTED = "CredentialsAccepted"
+    REGION_AVAILABLE = "RegionAvailable"
     SCALED_TO_ZERO = "ScaledToZero"
     SUSPENDED = "Suspended"
     # under way
@@ -79,7 +84,9 @@ class Reason(StrEnum):
     NOT_READY = "NotReady"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     QUOTA_EXCEEDED = "QuotaExceeded"
-    # Azure, mostly in its own words
+    # the ComputeTarget, and Azure, mostly in its own words
+    IN_USE = "InUse"
+    LOOKING = "Looking"
     CAPACITY_UNAVAILABLE = "CapacityUnavailable"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     AUTHORIZATION_FAILED = "AuthorizationFailed"

@@ -121,6 +121,15 @@ class ModelDeploymentSpec(ApiModel):
             " and imageServer Berth",
         ),
         Rule(
+            "self.target != 'ACI' || has(self.computeTargetRef)",
+            "target ACI needs computeTargetRef with the name of a ComputeTarget of kind ACI",
+        ),
+        Rule(
+            "self.target != 'ACI' || !has(self.env)"
+            " || self.env.all(v, v.name.matches('^[A-Za-z0-9_]{1,63}$'))",
+            "on ACI the name of an environment variable has at most 63 letters, digits and '_': rename it",
+        ),
+        Rule(
             "self.target != 'IoTEdge' || has(self.iotEdge)",
             "target IoTEdge needs iotEdge with deviceId or targetCondition",
         ),

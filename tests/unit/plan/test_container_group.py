@@ -2,9 +2,11 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from azure_specs import DESCRIPTIONS, MISSING
 from container_groups import (
     CONTENT,
@@ -29,10 +31,12 @@ from jsonschema import Draft4Validator
 
 from berth.api.conditions import Reason
 from berth.core.errors import Terminal
-from berth.plan.container_group import LARGEST_BODY, desired_group, fingerprint
+from berth.plan.container_group import LARGEST_BODY, Desired, desired_group, fingerprint
 from berth.plan.group_content import Content, needed
 from berth_sandbox.azure import rules
 from berth_scoring.config import ScoringConfig
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def properties(fields: Spec | None = None, **given: Any) -> Any:
@@ -61,6 +65,18 @@ def config(container: Any) -> ScoringConfig:
 
 def volumes(fields: Spec | None = None, **given: Any) -> dict[str, Any]:
     return {volume["name"]: volume for volume in properties(fields, **given).get("volumes", ())}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("container-group", desired()),
+        ("container-group-full", desired(FULL, place(defaults=FULL_DEFAULTS))),
+    ],
+)
+def test_the_group_is_the_one_in_the_golden_file(name: str, wanted: Desired) -> None:
+    """A change of the body restarts every group at the next upgrade: it must be meant."""
+    assert {"name": wanted.name, **wanted.body} == yaml.safe_load((GOLDEN / f"{name}.yaml").read_text())
 
 
 @pytest.fixture(scope="module")

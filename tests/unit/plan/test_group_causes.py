@@ -1,5 +1,10 @@
 """Why a container group does not serve, as GET and the logs tell it."""
 
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +166,39 @@ def test_what_was_fetched_is_read_once_it_is_whole() -> None:
     assert found.digests == {"iris": DIGEST}
     assert fetched(group(view(WAITING), view(ended(1))), {"fetch": log}) is None
     assert fetched(group(view(RUNNING)), {}) is None
+
+
+def test_the_fetch_containers_own_words_are_understood(tmp_path: Path) -> None:
+    """Azure shows no termination message, so what `berth-scoring fetch` logs is what the operator reads."""
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    pinned = {"name": "iris", "version": "3", "uri": f"file://{tmp_path}/model.onnx", "format": "onnx"}
+    found = fetched(group(view(RUNNING)), {"fetch": log_of_fetch(tmp_path, pinned)})
+    assert found
+    assert found.digests == {"iris": f"sha256:{sha256(b'model').hexdigest()}"}
+    failing = group(view(WAITING), view(ended(1)))
+    told = cause(failing, fetch=log_of_fetch(tmp_path, pinned | {"sha256": "0a" * 32}))
+    assert told
+    assert told[0] is Reason.MODEL_DIGEST_MISMATCH
+    assert "iris:3" in told[1]
+
+
+def log_of_fetch(folder: Path, model: dict[str, Any]) -> str:
+    """Run the real fetch and give what it logged."""
+    config = json.dumps({"name": "iris", "namespace": "demo", "target": "ACI", "models": [model]})
+    environment = {
+        "BERTH_SCORING_CONFIG": config,
+        "BERTH_APP_ROOT": str(folder / "app"),
+        "BERTH_TERMINATION_LOG": str(folder / "log"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "berth_scoring", "fetch"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.stdout
 
 
 def test_the_logs_of_what_runs_are_not_asked_for() -> None:

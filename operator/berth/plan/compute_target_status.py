@@ -1,0 +1,129 @@
+"""The status of a ComputeTarget: whether it can be used, what is free there, and who uses it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from berth.api.base import ApiModel
+from berth.api.compute_target import ComputeTarget, ComputeTargetStatus
+from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reason, merge
+from berth.core.keys import Key
+from berth.plan.azure_errors import Kind, Verdict
+from berth.plan.group_quota import Room
+from berth.plan.report import condition, progressing, ready, stalled
+
+NEWS_SECONDS = 300
+"""A look that found nothing new is written down only this often: each write wakes everyone who watches."""
+
+_NAMED = 5
+_OF_THE_REGION = frozenset({Kind.CAPACITY, Kind.SUSPECTED})
+
+
+class PlaceMetadata(ApiModel):
+    """The part of a ComputeTarget's metadata that Berth reads."""
+
+    name: str
+    uid: str
+    generation: int
+    deletion_timestamp: str | None = None
+    finalizers: tuple[str, ...] = Field(default=())
+
+
+class Place(ComputeTarget):
+    """A ComputeTarget together with its metadata."""
+
+    metadata: PlaceMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceObservation:
+    """What was seen of a ComputeTarget."""
+
+    room: Room | None = None
+    """What is used and free, where Azure has told it."""
+    sign_in: Verdict | None = None
+    """Why there is no token."""
+    refusal: Verdict | None = None
+    """Why the resource manager did not answer as it should."""
+    users: Sequence[Key] = ()
+    """The ModelDeployments that use it."""
+
+
+def compute_target_status(place: Place, seen: PlaceObservation, now: datetime) -> ComputeTargetStatus:
+    """Return the whole status to write; it equals the stored one where there is no news worth a write."""
+    known = place.status
+    generation = place.metadata.generation
+    told = [each.model_copy(update={"observed_generation": generation}) for each in _conditions(place, seen)]
+    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    status = ComputeTargetStatus(
+        observed_generation=generation,
+        conditions=merge(known.conditions or (), told, moment),
+        last_seen=known.last_seen,
+        aci=seen.room.status() if seen.room else known.aci,
+    )
+    answered = seen.room is not None
+    if not answered or (status == known and not _is_old(known.last_seen, now)):
+        return status
+    return status.model_copy(update={"last_seen": moment})
+
+
+def may_go(place: Place, users: Sequence[Key]) -> bool:
+    """Tell whether a ComputeTarget is to be deleted and nobody uses it any more."""
+    return place.metadata.deletion_timestamp is not None and not users
+
+
+def _conditions(place: Place, seen: PlaceObservation) -> Iterator[Condition]:
+    yield from _verdict(seen)
+    yield _credentials(seen)
+    yield _region(seen)
+    if place.metadata.deletion_timestamp and seen.users:
+        message = f"It goes once nobody uses it any more: {_names(seen.users)}"
+        yield condition(ConditionType.IN_USE, ConditionStatus.TRUE, Reason.IN_USE, message)
+
+
+def _verdict(seen: PlaceObservation) -> tuple[Condition, ...]:
+    problem = seen.sign_in or seen.refusal
+    if problem is None:
+        if seen.room is None:
+            return progressing(Reason.LOOKING, "Azure has not been asked yet")
+        return (ready(Reason.READY, "Azure answers"),)
+    say = stalled if problem.kind is Kind.TERMINAL else progressing
+    return say(problem.reason, problem.message)
+
+
+def _credentials(seen: PlaceObservation) -> Condition:
+    kind = ConditionType.CREDENTIALS_ACCEPTED
+    refused = seen.sign_in or seen.refusal
+    rejected = refused is not None and refused.reason in {
+        Reason.AUTHENTICATION_FAILED,
+        Reason.AUTHORIZATION_FAILED,
+    }
+    if refused is not None and rejected:
+        return condition(kind, ConditionStatus.FALSE, refused.reason, refused.message)
+    if seen.sign_in or seen.room is None:
+        told = seen.sign_in.message if seen.sign_in else "Azure has not been asked yet"
+        return condition(kind, ConditionStatus.UNKNOWN, Reason.LOOKING, told)
+    return condition(kind, ConditionStatus.TRUE, Reason.CREDENTIALS_ACCEPTED, "Azure takes the credentials")
+
+
+def _region(seen: PlaceObservation) -> Condition:
+    kind = ConditionType.REGION_AVAILABLE
+    if seen.refusal and seen.refusal.kind in _OF_THE_REGION:
+        return condition(kind, ConditionStatus.FALSE, seen.refusal.reason, seen.refusal.message)
+    if seen.room is None:
+        return condition(
+            kind, ConditionStatus.UNKNOWN, Reason.LOOKING, "Azure has not told of the region yet"
+        )
+    return condition(kind, ConditionStatus.TRUE, Reason.REGION_AVAILABLE, "Azure tells of the region")
+
+
+def _names(users: Sequence[Key]) -> str:
+    ordered = sorted(map(str, users))
+    more = len(ordered) - _NAMED
+    return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _is_old(moment: str | None, now: datetime) -> bool:
+    return moment is None or now - datetime.fromisoformat(moment) >= timedelta(seconds=NEWS_SECONDS)
