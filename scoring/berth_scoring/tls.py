@@ -16,7 +16,7 @@ from berth_scoring.watched import WatchedFiles
 
 CERTIFICATE, KEY = "tls.crt", "tls.key"
 SELF_SIGNED_DAYS = 90
-"""No more than what the host of a container group or a test lives."""
+"""Few enough that nobody comes to rely on it."""
 
 logger = logging.getLogger(__name__)
 
