@@ -23,6 +23,12 @@ from berth_scoring.fetch.transfer import Patience
 PATIENCE = Patience(deadline=30, connect=5, stall=5, first_pause=0.01, attempts=3)
 
 
+@pytest.fixture(autouse=True)
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Microsoft's client obeys proxies even on loopback."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+
 @pytest.fixture(scope="session")
 def cloud() -> Azure:
     return configured(Azure(backing=Simulation(), clock=Clock(factor=0)))
