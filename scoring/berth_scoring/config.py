@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 N = TypeVar("N", int, float)
 
 CONFIG_VARIABLE = "BERTH_SCORING_CONFIG"
+ENDPOINT = re.compile(r"https?://[^\s?#@]+")
 NUMBERS: Mapping[type, str] = {int: "a whole number", float: "a number"}
 
 
@@ -81,6 +82,27 @@ class RequestLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSource:
+    """Where the certificate of the server is; one of the two is given."""
+
+    dir: Path | None = None
+    """A folder with the files `tls.crt` and `tls.key`, as a Secret of the type kubernetes.io/tls has them."""
+    self_signed_for: tuple[str, ...] = ()
+    """Names and addresses for a certificate that the server makes for itself: for development only."""
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read `tls`."""
+        values = _as_paths(_arguments(cls, data), "dir")
+        names = values.get("self_signed_for") or []
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            raise ConfigError(f"tls.selfSignedFor must be a list of names, not {names!r}")
+        if bool(values.get("dir")) == bool(names):
+            raise ConfigError("tls must have either dir or selfSignedFor")
+        return cls(**values | {"self_signed_for": tuple(names)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringConfig:
     """The whole configuration, the same for `berth-scoring fetch` and `berth-scoring serve`."""
 
@@ -93,6 +115,10 @@ class ScoringConfig:
     requests: RequestLimits = field(default_factory=RequestLimits)
     keys_dir: Path | None = None
     """A folder with the files `primaryKey` and `secondaryKey`; none leaves the routes open."""
+    tls: TlsSource | None = None
+    """What `port` speaks HTTPS with; none leaves it HTTP."""
+    storage_endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Blob service URLs of Azure storage accounts whose URL does not follow from their host name."""
 
     @classmethod
     def from_json(cls, data: object) -> Self:
@@ -101,7 +127,10 @@ class ScoringConfig:
         values["models"] = tuple(ModelSource.from_json(model) for model in values.get("models", ()))
         if values.get("code") is not None:
             values["code"] = CodeSource.from_json(values["code"])
+        if values.get("tls") is not None:
+            values["tls"] = TlsSource.from_json(values["tls"])
         values["requests"] = RequestLimits.from_json(values.get("requests", {}))
+        values["storage_endpoints"] = _endpoints(values.get("storage_endpoints"))
         return cls(**values)
 
     @classmethod
@@ -162,6 +191,16 @@ def read_number(environment: Mapping[str, str], name: str, default: N, *, least:
         if least <= value < math.inf:
             return value
     raise ConfigError(f"{name} must be {NUMBERS[kind]} of at least {least}, not {environment.get(name)!r}")
+
+
+def _endpoints(data: object) -> Mapping[str, str]:
+    match data:
+        case None:
+            return {}
+        case dict() if all(isinstance(url, str) and ENDPOINT.fullmatch(url) for url in data.values()):
+            return data
+    # What stands there instead is not shown: it could be a signature.
+    raise ConfigError("storageEndpoints must map each account to an http(s) URL without a query")
 
 
 def _arguments(cls: type, data: object) -> dict[str, Any]:

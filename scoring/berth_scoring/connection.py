@@ -91,6 +91,9 @@ class Connection(asyncio.Protocol):
             self._exchanges[-1].keep_alive = False
         else:
             self.transport.close()
+            if not self.flow.write_paused:
+                # TLS waits for the client's word, which one that pools the connection does not give.
+                self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Parse what was read."""
@@ -263,7 +266,8 @@ class Connection(asyncio.Protocol):
     def _close_softly(self) -> None:
         self._patience = self.loop.call_later(LINGER_SECONDS, self.transport.close)
         if not self.transport.is_closing():
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS cannot
+                self.transport.write_eof()
             self.flow.resume_reading()
 
 

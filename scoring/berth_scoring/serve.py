@@ -4,9 +4,10 @@ import gc
 import io
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from berth_scoring import azureml, swagger
@@ -34,6 +35,7 @@ from berth_scoring.server import STOP_SIGNALS, Server, exit_at_once, listen
 from berth_scoring.startup import StartupError, export_environment, load_model, start_script
 from berth_scoring.swagger import Service, Swagger
 from berth_scoring.termination import write_termination_message
+from berth_scoring.tls import server_context
 
 STARTUP_FAILED = 3
 BODIES_AT_ONCE = 2
@@ -41,8 +43,27 @@ BODIES_AT_ONCE = 2
 GC_THRESHOLD = 50_000
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a serving process is given."""
+
+    config: ScoringConfig
+    layout: Layout
+    environment: Mapping[str, str]
+    log: AccessLog
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return what the port speaks HTTPS with, if it does."""
+        return None if self.config.tls is None else server_context(self.config.tls)
+
+
 def main(environment: Mapping[str, str]) -> int:
-    """Serve until told to stop; returns the exit code of the process."""
+    """Serve what is there already until told to stop; returns the exit code of the process."""
+    return guarded(environment, _serve)
+
+
+def guarded(environment: Mapping[str, str], work: Callable[[Context], int]) -> int:
+    """Do the work of a serving process, and tell why it cannot start if it cannot."""
     for number in STOP_SIGNALS:
         signal.signal(number, exit_at_once)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -50,7 +71,7 @@ def main(environment: Mapping[str, str]) -> int:
     layout = Layout.from_environment(environment)
     log = AccessLog()
     try:
-        _serve(ScoringConfig.from_environment(environment), layout, environment, log)
+        return work(Context(ScoringConfig.from_environment(environment), layout, environment, log))
     except (ConfigError, StartupError) as error:
         text = str(error) if isinstance(error, StartupError) else f"ConfigInvalid: {error}"
         print(text, file=sys.stderr)  # noqa: T201 - for kubectl logs
@@ -58,18 +79,19 @@ def main(environment: Mapping[str, str]) -> int:
         return STARTUP_FAILED
     finally:
         log.close()
-    return 0
 
 
-def _serve(config: ScoringConfig, layout: Layout, environment: Mapping[str, str], log: AccessLog) -> None:
-    export_environment(config, layout)
+def load(context: Context, tls: ssl.SSLContext | None) -> Callable[[socket.socket], None]:
+    """Load what is to be served, and return what serves it on a listener."""
+    config, environment = context.config, context.environment
+    export_environment(config, context.layout)
     metrics = Metrics()
     limits = _limits(config, environment)
     queue = WorkQueue(limits, metrics.observe_batch)
     lifecycle = Lifecycle(lambda: queue.stuck)
     body_limit = read_number(environment, "BERTH_MAX_BODY_BYTES", DEFAULT_BODY_LIMIT, least=1)
-    make = RouteFactory(metrics, _key_ring(config.keys_dir), log, body_limit)
-    scoring = Scoring(config, layout, environment, make, queue)
+    make = RouteFactory(metrics, _key_ring(config.keys_dir), context.log, body_limit)
+    scoring = Scoring(config, context.layout, environment, make, queue)
     application = Application(
         probe_routes(make, lifecycle) | scoring.routes(),
         make.fallback(),
@@ -82,14 +104,29 @@ def _serve(config: ScoringConfig, layout: Layout, environment: Mapping[str, str]
         lifecycle,
         drain_seconds=read_number(environment, "BERTH_DRAIN_SECONDS", 5.0, least=0),
         stop_seconds=limits.timeout_milliseconds / 1000,
-        on_leave=log.close,
+        tls=tls,
+        on_leave=context.log.close,
     )
-    metrics.watch(lambda: queue.depth, lambda: queue.running, lambda: log.dropped)
+    metrics.watch(lambda: queue.depth, lambda: queue.running, lambda: context.log.dropped)
     for model in config.models:
         metrics.describe(model)
     _settle_memory()
-    with _listener(config.port) as listener:
-        server.run(listener, limits.max_concurrent_per_replica)
+    return lambda listener: server.run(listener, limits.max_concurrent_per_replica)
+
+
+def listening(port: int) -> socket.socket:
+    """Listen on a port, or say why that fails."""
+    try:
+        return listen(port)
+    except OSError as error:
+        raise StartupError("PortUnavailable", f"cannot listen on port {port}: {error}") from error
+
+
+def _serve(context: Context) -> int:
+    run = load(context, context.tls())
+    with listening(context.config.port) as listener:
+        run(listener)
+    return 0
 
 
 class Scoring:
@@ -162,13 +199,6 @@ def _key_ring(folder: Path | None) -> KeyRing | None:
             "KeysMissing", f"no key in {folder}: it must hold primaryKey, secondaryKey or both"
         )
     return keys
-
-
-def _listener(port: int) -> socket.socket:
-    try:
-        return listen(port)
-    except OSError as error:
-        raise StartupError("PortUnavailable", f"cannot listen on port {port}: {error}") from error
 
 
 def _settle_memory() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -32,6 +33,7 @@ class Server:
         *,
         drain_seconds: float,
         stop_seconds: float,
+        tls: ssl.SSLContext | None = None,
         on_leave: Callable[[], None] = lambda: None,
     ) -> None:
         self._application = application
@@ -41,20 +43,7 @@ class Server:
         self._on_leave = on_leave
         """What is still to be done when the process ends around a run that does not."""
         self._worked = threading.Event()
-        config = uvicorn.Config(
-            application,
-            loop="none",
-            http=Connection,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=int(stop_seconds) + 1,
-        )
+        config = http_config(application, tls, stop_seconds=int(stop_seconds) + 1)
         self._http = uvicorn.Server(config)
         self._signals, self._wakeup = socket.socketpair()
 
@@ -130,6 +119,25 @@ class Server:
 
     def _finish(self) -> None:
         self._http.should_exit = True
+
+
+def http_config(application: Application, tls: ssl.SSLContext | None, *, stop_seconds: int) -> uvicorn.Config:
+    """Return what uvicorn is to do with an application: little but to accept connections and to end them."""
+    return uvicorn.Config(
+        application,
+        loop="none",
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=stop_seconds,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+    )
 
 
 def listen(port: int) -> socket.socket:

@@ -6,7 +6,8 @@ import azure_specs
 import pytest
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient
 from azure_emulator import configured, connected
-from azure_judge import Judge, RegistryUnreachableError, judging
+from azure_judge import Judge, judging
+from npm_packages import RegistryUnreachableError
 
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure

@@ -1,32 +1,21 @@
 """Microsoft's validator `oav`, which judges what the emulator is asked and what it answers."""
 
-import hashlib
 import json
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from berth_sandbox import folders
+from npm_packages import PROGRAMS, installed
+
 from berth_sandbox.azure.requests import Exchange
-from berth_sandbox.errors import SandboxError
-from berth_sandbox.once import made
-from berth_sandbox.runner import Runner
 
 # The service sends these two, which its description lacks.
 DOCUMENTED = {"provisioningTimeoutInSeconds", "isCustomProvisioningTimeout"}
 # Not in the description: where an operation is polled, and Entra.
 BEYOND = {"Operation_Get", "Token", "ManagedIdentityToken", "OpenIdConfiguration", ""}
-PATIENCE = {"npm_config_fetch_retry_mintimeout": "1000", "npm_config_fetch_timeout": "30000"}
-PROGRAMS = Path(sys.executable).parent
-
-
-class RegistryUnreachableError(Exception):
-    """Nothing can be installed, since the npm registry does not answer."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +63,7 @@ class Judge:
 @contextmanager
 def judging(script: Path, descriptions: Path) -> Iterator[Judge]:
     """Run the validator, which is installed first where it is missing."""
-    modules = _installed(script.parent) / "node_modules"
+    modules = installed(script.parent, "oav")
     with subprocess.Popen(
         [PROGRAMS / "node", script, descriptions],
         env={"NODE_PATH": str(modules)},
@@ -90,29 +79,6 @@ def judging(script: Path, descriptions: Path) -> Iterator[Judge]:
 def _described(exchange: Exchange) -> bool:
     is_page = isinstance(exchange.response_body, str)
     return exchange.status is not None and exchange.operation not in BEYOND and not is_page
-
-
-def _installed(pins: Path) -> Path:
-    lock = (pins / "package-lock.json").read_bytes()
-    target = folders.cache() / "oav" / hashlib.sha256(lock).hexdigest()[:16]
-
-    def install(folder: Path) -> None:
-        folder.mkdir()
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(pins / name, folder)
-        _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
-
-    return made(target, install)
-
-
-def _npm(*arguments: str, folder: Path) -> None:
-    runner = Runner(environment=PATIENCE)
-    try:
-        runner.run(PROGRAMS / "npm", *arguments, folder=folder)
-    except SandboxError as error:
-        if not runner.succeeds(PROGRAMS / "npm", "ping"):
-            raise RegistryUnreachableError from error
-        raise
 
 
 def _live(exchange: Exchange) -> dict[str, Any]:

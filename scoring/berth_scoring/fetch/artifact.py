@@ -12,6 +12,7 @@ from berth_scoring.fetch.credentials import authorization
 from berth_scoring.fetch.digest import digest, is_hidden
 from berth_scoring.fetch.errors import DigestMismatchError, FetchError
 from berth_scoring.fetch.https import Downloader
+from berth_scoring.fetch.storage import STORAGE_SCHEMES, Storage
 from berth_scoring.fetch.uri import file_name, path_of, scheme_of, shown
 
 
@@ -39,8 +40,11 @@ class _Content:
 class Fetcher:
     """Fetches artifacts into one volume, each prepared in `workspace` on it and renamed when it is whole."""
 
-    def __init__(self, downloader: Downloader, workspace: Path, limits: UnpackLimits) -> None:
+    def __init__(
+        self, downloader: Downloader, storage: Storage, workspace: Path, limits: UnpackLimits
+    ) -> None:
         self._downloader = downloader
+        self._storage = storage
         self._workspace = workspace
         self._limits = limits
 
@@ -78,6 +82,8 @@ class Fetcher:
                 return _at_hand(_volume(artifact), artifact.uri, _link)
             case "file":
                 return _at_hand(Path(path_of(artifact.uri)), artifact.uri, _link)
+            case scheme if scheme in STORAGE_SCHEMES:
+                return self._from_storage(artifact, download)
         raise FetchError(f"{shown(artifact.uri)}: this scheme cannot be fetched yet")
 
     def _downloaded(self, artifact: Artifact, download: Path) -> _Content:
@@ -87,6 +93,11 @@ class Fetcher:
         secret = authorization(artifact.credentials_dir) if artifact.credentials_dir else None
         sha256 = self._downloader.download(artifact.uri, download, secret)
         return _Content(download, name, sha256, Path.rename)
+
+    def _from_storage(self, artifact: Artifact, download: Path) -> _Content:
+        name = file_name(artifact.uri) or "model"
+        self._storage.download(artifact.uri, download, artifact.credentials_dir)
+        return _Content(download, name, digest(download), Path.rename)
 
     def _place(self, content: _Content, target: Path) -> None:
         if content.path.is_dir():

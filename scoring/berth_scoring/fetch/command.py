@@ -11,7 +11,9 @@ from berth_scoring.config import CodeSource, ConfigError, Layout, ModelSource, S
 from berth_scoring.fetch.archive import UnpackLimits
 from berth_scoring.fetch.artifact import Artifact, Fetcher
 from berth_scoring.fetch.errors import FetchError
-from berth_scoring.fetch.https import Downloader, Patience
+from berth_scoring.fetch.https import Downloader
+from berth_scoring.fetch.storage import Storage
+from berth_scoring.fetch.transfer import Patience
 from berth_scoring.termination import LIMIT_BYTES, write_termination_message
 
 logger = logging.getLogger(__name__)
@@ -24,17 +26,23 @@ class _FailureError(Exception):
 def main(environment: Mapping[str, str]) -> int:
     """Fetch models and code, tell the result in the termination log, and return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("azure").setLevel(logging.ERROR)  # else it tells of every request
     layout = Layout.from_environment(environment)
     try:
         config = ScoringConfig.from_environment(environment)
-        fetcher = Fetcher(Downloader(Patience()), layout.root / ".fetch", UnpackLimits())
-        report = fetch_all(config, layout, fetcher)
+        report = fetch_all(config, layout, _fetcher(config, layout))
     except ConfigError as error:
         return _fail(layout, f"ConfigInvalid: {error}")
     except _FailureError as error:
         return _fail(layout, str(error))
     write_termination_message(layout.termination_log, report_text(report))
     return 0
+
+
+def _fetcher(config: ScoringConfig, layout: Layout) -> Fetcher:
+    patience = Patience()
+    storage = Storage(patience, config.storage_endpoints)
+    return Fetcher(Downloader(patience), storage, layout.root / ".fetch", UnpackLimits())
 
 
 def fetch_all(config: ScoringConfig, layout: Layout, fetcher: Fetcher) -> dict[str, Any]:

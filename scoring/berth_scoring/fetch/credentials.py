@@ -1,4 +1,4 @@
-"""The `Authorization` header out of a mounted Secret."""
+"""What opens a remote URI, out of a mounted Secret."""
 
 from base64 import b64encode
 from pathlib import Path
@@ -8,7 +8,7 @@ from berth_scoring.fetch.errors import FetchError
 
 def authorization(folder: Path) -> str:
     """Return the header for a Secret with `authorization`, `token`, or `username` and `password`."""
-    match _keys(folder):
+    match _values(folder, "authorization", "token", "username", "password"):
         case {"authorization": value}:
             return value
         case {"token": token}:
@@ -18,8 +18,15 @@ def authorization(folder: Path) -> str:
     raise FetchError("the credentials Secret has none of: authorization, token, username with password")
 
 
-def _keys(folder: Path) -> dict[str, str]:
-    names = ("authorization", "token", "username", "password")
+def storage_key(folder: Path) -> tuple[str, str]:
+    """Return which of `sasToken` and `accountKey` a Secret for Azure storage holds, and its value."""
+    values = _values(folder, "sasToken", "accountKey")
+    if not values:
+        raise FetchError("the credentials Secret has none of: sasToken, accountKey")
+    return next(iter(values.items()))
+
+
+def _values(folder: Path, *names: str) -> dict[str, str]:
     return {name: _value(folder / name) for name in names if (folder / name).is_file()}
 
 

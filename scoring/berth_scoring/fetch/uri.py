@@ -5,9 +5,14 @@ from berth_scoring.fetch.errors import FetchError
 
 
 def shown(uri: str) -> str:
-    """Return the URI without its query, which can be a signature, and its user, for messages."""
+    """Return the URI without its query, which can be a signature, and its user, for messages.
+
+    In a URI of Azure storage what looks like a user is the container.
+    """
     parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
+    user, at, host = parts.netloc.rpartition("@")
+    if parts.scheme.startswith(("abfs", "wasb")) and ":" not in user:
+        host = f"{user}{at}{host}"
     return f"{parts.scheme}://{host}{parts.path}"
 
 

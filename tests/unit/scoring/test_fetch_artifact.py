@@ -16,7 +16,9 @@ from berth_scoring.fetch.archive import UnpackLimits
 from berth_scoring.fetch.artifact import Artifact, Fetcher
 from berth_scoring.fetch.digest import digest
 from berth_scoring.fetch.errors import DigestMismatchError, FetchError
-from berth_scoring.fetch.https import Downloader, Patience
+from berth_scoring.fetch.https import Downloader
+from berth_scoring.fetch.storage import Storage
+from berth_scoring.fetch.transfer import Patience
 from berth_scoring.fetch.uri import file_name, shown
 
 
@@ -58,8 +60,10 @@ def config_map_volume(folder: Path, files: dict[str, bytes]) -> Path:
 @pytest.fixture
 def fetch(tmp_path: Path) -> Callable[..., str]:
     def fetch(uri: str, **more: Any) -> str:
-        downloader = Downloader(Patience(deadline=5, first_pause=0.01, attempts=2))
-        fetcher = Fetcher(downloader, tmp_path / "app/.fetch", UnpackLimits())
+        patience = Patience(deadline=5, first_pause=0.01, attempts=2)
+        fetcher = Fetcher(
+            Downloader(patience), Storage(patience, {}), tmp_path / "app/.fetch", UnpackLimits()
+        )
         return fetcher.fetch(Artifact(uri=uri, target=tmp_path / "app/models/iris/3", **more))
 
     return fetch

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from berth_scoring.fetch.errors import FetchError
-from berth_scoring.fetch.https import Downloader, Patience
+from berth_scoring.fetch.https import Downloader
+from berth_scoring.fetch.transfer import Patience
 
 CONTENT = os.urandom(300_000)
 PATIENCE = Patience(deadline=10, connect=2, stall=2, first_pause=0.01, attempts=3)

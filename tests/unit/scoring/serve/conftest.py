@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,18 @@ class ScoringProcess:
     process: "subprocess.Popen[bytes]"
     port: int
     folder: Path
-    _connections: list[http.client.HTTPConnection] = field(default_factory=list)
+    trust: ssl.SSLContext | None = None
+    """What a client trusts, where the server speaks HTTPS."""
+
+    def connect(self) -> http.client.HTTPConnection:
+        if self.trust is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=self.trust)
 
     def __call__(
         self, method: str, path: str, body: bytes | str = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = self.connect()
         try:
             connection.request(method, path, body or None, dict(headers or {}))
             response = connection.getresponse()
@@ -149,6 +156,8 @@ class Launcher:
         models: list[dict[str, Any]] | None = None,
         env: Mapping[str, str] | None = None,
         ready: bool = True,
+        command: str = "serve",
+        trust: ssl.SSLContext | None = None,
         **config: Any,
     ) -> ScoringProcess:
         folder = self._folder / f"server-{len(self.started)}"
@@ -159,9 +168,10 @@ class Launcher:
             document["code"] = {"uri": "configmap://code"}
         (folder / "azureml-models").mkdir(exist_ok=True)
         for model in document["models"]:
-            target = folder / "azureml-models" / model["name"] / model["version"]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(model.pop("folder"))
+            if source := model.pop("folder", None):
+                target = folder / "azureml-models" / model["name"] / model["version"]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(source)
         environment = os.environ | {
             "BERTH_SCORING_CONFIG": json.dumps(document),
             "BERTH_APP_ROOT": str(folder),
@@ -170,9 +180,9 @@ class Launcher:
             **(env or {}),
         }
         with (folder / "log").open("wb") as output:
-            command = [sys.executable, "-m", "berth_scoring", "serve"]
-            process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        server = ScoringProcess(process, document["port"], folder)
+            arguments = [sys.executable, "-m", "berth_scoring", command]
+            process = subprocess.Popen(arguments, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        server = ScoringProcess(process, document["port"], folder, trust)
         self.started.append(server)
         if ready:
             server.wait_ready()

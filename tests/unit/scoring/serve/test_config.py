@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from berth_scoring.config import CONFIG_VARIABLE, ConfigError, Layout, ModelSource, ScoringConfig, read_number
+from berth_scoring.config import (
+    CONFIG_VARIABLE,
+    ConfigError,
+    Layout,
+    ModelSource,
+    ScoringConfig,
+    TlsSource,
+    read_number,
+)
 
 FULL = {
     "name": "iris",
@@ -37,6 +45,8 @@ FULL = {
         "maxQueueWaitMilliseconds": 50,
     },
     "keysDir": "/var/berth/keys",
+    "tls": {"dir": "/var/berth/tls"},
+    "storageEndpoints": {"team": "https://10.0.0.4/team"},
 }
 
 
@@ -51,6 +61,31 @@ def test_the_whole_configuration_is_read() -> None:
     assert (config.code.scoring_script, config.code.sha256) == ("main.py", "ab")
     assert config.requests.max_concurrent_per_replica == 2
     assert config.keys_dir == Path("/var/berth/keys")
+    assert config.tls == TlsSource(dir=Path("/var/berth/tls"))
+    assert config.storage_endpoints == {"team": "https://10.0.0.4/team"}
+
+
+def test_a_certificate_may_be_self_signed() -> None:
+    tls = read({"name": "iris", "tls": {"selfSignedFor": ["localhost", "127.0.0.1"]}}).tls
+    assert tls == TlsSource(self_signed_for=("localhost", "127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"tls": {}}, "tls must have either dir or selfSignedFor"),
+        ({"tls": {"dir": "/tls", "selfSignedFor": ["x"]}}, "tls must have either dir or selfSignedFor"),
+        ({"tls": {"selfSignedFor": "localhost"}}, "tls.selfSignedFor must be a list of names"),
+        ({"tls": {"cert": "/tls"}}, "TlsSource does not know cert"),
+        ({"storageEndpoints": []}, "storageEndpoints must map each account"),
+        ({"storageEndpoints": {"team": "ftp://10.0.0.4"}}, "storageEndpoints must map each account"),
+        ({"storageEndpoints": {"team": "https://10.0.0.4?sig=x"}}, "storageEndpoints must map each account"),
+        ({"storageEndpoints": {"team": 4}}, "storageEndpoints must map each account"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read({"name": "iris", **more})
 
 
 def test_absent_values_are_those_of_azure_ml() -> None:
