@@ -2,9 +2,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from berth_sandbox.cluster.control_plane import ControlPlane
 from berth_sandbox.cluster.control_plane import control_plane as running_control_plane
+
+# The same examples in every run, however slow the machine; `--hypothesis-profile=default` looks for new ones.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
 
 # Else pytest-asyncio makes a loop only to remember it, and never closes it.
 asyncio.set_event_loop(None)
