@@ -86,6 +86,10 @@ class Limiter:
                 bucket.learn(remaining[budget])
 
 
+_ROUNDING = 1e-6
+"""Who waits for as long as was said may come earlier by this, since sums of floats are not exact; seconds."""
+
+
 class Breaker:
     """Opens after `failures` in a row, then lets one call try after `cooldown` seconds, later each time."""
 
@@ -102,8 +106,8 @@ class Breaker:
         """Return 0 where a call may be made, which must end in one of the three methods below, or seconds."""
         if self._open_until is None:
             return 0.0
-        if now < self._open_until:
-            return self._open_until - now
+        if (left := self._open_until - now) > _ROUNDING:
+            return left
         if self._is_trying:
             return self._first
         self._is_trying = True

@@ -136,7 +136,7 @@ def classify(error: AzureError) -> Verdict:
     row = next((row for row in TABLE if row.fits(error)), None)
     if row is None:
         return _by_status(error, message)
-    wait = error.retry_after if error.retry_after is not None else row.retry_after
+    wait = _wait(error, row.retry_after)
     if row.kind is Kind.CAPACITY and _NO_ROOM_AT_ALL.search(error.message):
         return Verdict(Kind.SUSPECTED, row.reason, message, wait)
     return Verdict(row.kind, row.reason, message, wait)
@@ -147,7 +147,7 @@ def classify_sign_in(error: AzureError) -> Verdict:
     code = _SIGN_IN.search(error.message)
     is_answer = error.status in _REFUSALS and error.status != HTTPStatus.TOO_MANY_REQUESTS
     if is_answer and code and code[1] not in _SIGN_IN_LATER:
-        return Verdict(Kind.TERMINAL, Reason.AUTHENTICATION_FAILED, told(error), error.retry_after or _MINUTE)
+        return Verdict(Kind.TERMINAL, Reason.AUTHENTICATION_FAILED, told(error), _wait(error, _MINUTE))
     return Verdict(Kind.TRANSIENT, Reason.PROGRESSING_WITH_RETRY, told(error), error.retry_after)
 
 
@@ -158,7 +158,11 @@ def told(error: AzureError) -> str:
     return whole[:_MESSAGE_LIMIT] or f"Azure answered {error.status or 'nothing'}"
 
 
+def _wait(error: AzureError, otherwise: float | None) -> float | None:
+    return otherwise if error.retry_after is None else error.retry_after
+
+
 def _by_status(error: AzureError, message: str) -> Verdict:
     if error.status in _REFUSALS:
-        return Verdict(Kind.TERMINAL, Reason.REJECTED, message, error.retry_after or 5 * _MINUTE)
+        return Verdict(Kind.TERMINAL, Reason.REJECTED, message, _wait(error, 5 * _MINUTE))
     return Verdict(Kind.TRANSIENT, Reason.PROGRESSING_WITH_RETRY, message, error.retry_after)

@@ -36,11 +36,8 @@ class Metrics(Observer, RequestObserver, WatchObserver):
         self._works = _histogram(
             registry, "workqueue_work_duration_seconds", "Time that a key was worked on", queue
         )
-        self._reconciles = Counter(
-            "controller_runtime_reconcile_total",
-            "Passes by result",
-            ["controller", "result"],
-            registry=registry,
+        self._reconciles = _counters(
+            registry, "controller_runtime_reconcile_total", "Passes by result", "controller", "result"
         )
         self._errors = _counter(
             registry, "controller_runtime_reconcile_errors_total", "Passes that failed", controller
@@ -48,11 +45,8 @@ class Metrics(Observer, RequestObserver, WatchObserver):
         self._passes = _histogram(
             registry, "controller_runtime_reconcile_time_seconds", "Time of a pass", controller
         )
-        self._requests = Counter(
-            "rest_client_requests_total",
-            "Requests to the API server",
-            ["method", "resource", "code"],
-            registry=registry,
+        self._requests = _counters(
+            registry, "rest_client_requests_total", "Requests to the API server", "method", "resource", "code"
         )
         self._latency = Histogram(
             "rest_client_request_duration_seconds",
@@ -61,23 +55,20 @@ class Metrics(Observer, RequestObserver, WatchObserver):
             buckets=_SECONDS,
             registry=registry,
         )
-        self._restarts = Counter(
+        self._restarts = _counters(
+            registry,
             "berth_watch_restarts_total",
             "Times that a kind was listed again after a gap in its watch",
-            ["resource"],
-            registry=registry,
+            "resource",
         )
-        self._refusals = Counter(
+        self._refusals = _counters(
+            registry,
             "berth_watch_refused_total",
             "Times that the API server did not let a kind be watched",
-            ["resource"],
-            registry=registry,
+            "resource",
         )
-        self._dropped = Counter(
-            "berth_watch_dropped_total",
-            "Pieces of news that could not be understood",
-            ["resource"],
-            registry=registry,
+        self._dropped = _counters(
+            registry, "berth_watch_dropped_total", "Pieces of news that could not be understood", "resource"
         )
         self.leading = Gauge(
             "leader_election_master_status", "1 for the replica that acts", ["name"], registry=registry
@@ -157,6 +148,10 @@ class _Conditions(Collector):
         for (kind, status), number in sorted(Tally(self._read()).items()):
             family.add_metric([kind, status], number)
         yield family
+
+
+def _counters(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=registry)
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str, labels: dict[str, str]) -> Counter:
