@@ -87,7 +87,7 @@ class Limiter:
 
 
 _ROUNDING = 1e-6
-"""Who waits for as long as was said may come earlier by this, since sums of floats are not exact; seconds."""
+"""Seconds by which who waited as long as was said may come too early: sums of floats are not exact."""
 
 
 class Breaker:
@@ -107,7 +107,7 @@ class Breaker:
         if self._open_until is None:
             return 0.0
         if (left := self._open_until - now) > _ROUNDING:
-            return left
+            return min(left, self._cooldown)
         if self._is_trying:
             return self._first
         self._is_trying = True
