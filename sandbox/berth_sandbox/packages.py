@@ -21,6 +21,8 @@ PACKAGE_OF = {
     "runc": "runc",
     "slirp4netns": "slirp4netns",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
+    # buildah remembers in its store that it was here once, and then fails without it.
+    "/usr/lib/podman/netavark": "netavark",
 }
 LOAD_GENERATOR = "wrk"
 START_POLICY = Path("/usr/sbin/policy-rc.d")

@@ -25,6 +25,7 @@ def _images() -> None:
     """Build them here, unless Docker does it for kind."""
     if kind.usable():
         return
+    packages.ensure()
     for image in images.OWN:
         images.archive(image)
 
