@@ -9,8 +9,10 @@ from azure_emulator import CLIENT, REGION, RESOURCE_GROUP, SECRET, SUBSCRIPTION,
 from container_groups import IMAGE, aci_spec
 from simulated_cluster import SimulatedCluster
 
+from berth.api.azure import Cloud, Credentials
 from berth.api.common import Target
 from berth.azure.connection import Connection
+from berth.azure.container_groups import ContainerGroups
 from berth.core.errors import ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
@@ -41,6 +43,9 @@ from berth_sandbox.azure.server import Endpoint
 Object = dict[str, Any]
 
 OPERATOR_NAMESPACE = "berth-system"
+_WRITES = [
+    f"ContainerGroups_{verb}" for verb in ("CreateOrUpdate", "Update", "Delete", "Start", "Stop", "Restart")
+]
 _CREATED = datetime(2026, 11, 1, 12, tzinfo=UTC)
 IRIS, PLACE = Key("demo", "iris"), Key("", "dev")
 SPEC = aci_spec(computeTargetRef={"name": PLACE.name}, auth={"mode": "None"})
@@ -100,6 +105,47 @@ class StatefulCluster(SimulatedCluster):
         return stored.raw
 
 
+class Killed(BaseException):
+    """What ends an operator at once, whatever it does."""
+
+
+class Mortal:
+    """Clients of Azure that kill the operator when a number of remote calls was answered."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._opened: dict[ContainerGroups, _MortalGroups] = {}
+        self.calls = 0
+        self.last: int | None = None
+
+    async def container_groups(
+        self, subscription: str, cloud: Cloud, credentials: Credentials, client_secret: str | None = None
+    ) -> Any:
+        opened = await self._connection.container_groups(subscription, cloud, credentials, client_secret)
+        return self._opened.setdefault(opened, _MortalGroups(opened, self))
+
+    def count(self) -> None:
+        self.calls += 1
+        if self.calls == self.last:
+            raise Killed
+
+
+class _MortalGroups:
+    def __init__(self, groups: ContainerGroups, counter: Mortal) -> None:
+        self._groups = groups
+        self._counter = counter
+
+    def __getattr__(self, operation: str) -> Any:
+        call = getattr(self._groups, operation)
+
+        async def counted(*args: Any) -> Any:
+            answer = await call(*args)
+            self._counter.count()
+            return answer
+
+        return counted
+
+
 @dataclass
 class World:
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
@@ -114,6 +160,7 @@ class World:
     asked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.mortal = Mortal(self.connection)
         self.put(NAMESPACES, Key("", "kube-system"), {})
         self.put(NAMESPACES, Key("", IRIS.namespace), {}, labels={"team": "a"})
         self.put_data(SECRETS, Key(OPERATOR_NAMESPACE, "azure"), {"clientSecret": SECRET})
@@ -125,7 +172,7 @@ class World:
         """Start a new operator that knows nothing but what cluster and Azure hold."""
         self.queue: WorkQueue[Key] = WorkQueue()
         self.feed = Feed(self.queue, WorkQueue())
-        places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.connection, OPERATOR_NAMESPACE)
+        places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
         contents = Contents(self.cluster, OPERATOR_NAMESPACE)
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
         self.target = AciTarget(
@@ -200,6 +247,18 @@ class World:
         """A condition of an object, empty where it is absent."""
         there = self.get(resource, key) or {"status": {}}
         return next((each for each in there["status"].get("conditions", ()) if each["type"] == kind), {})
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the status says Ready of the present generation."""
+        there, verdict = self.get(), self.condition("Ready")
+        current = there is not None and verdict.get("observedGeneration") == there["metadata"]["generation"]
+        return current and verdict["status"] == "True"
+
+    @property
+    def writes(self) -> list[str]:
+        """The operations that changed a group, in the order in which they were asked for."""
+        return [exchange.operation.partition("_")[2] for exchange in self.azure.requests.of(*_WRITES)]
 
     @property
     def groups(self) -> list[str]:
