@@ -153,8 +153,8 @@ class World:
     azure: Azure
     endpoint: Endpoint
     connection: Connection
+    clock: Clock
     cluster: StatefulCluster = field(default_factory=StatefulCluster)
-    clock: Clock = field(default_factory=Clock)
     events: list[Event] = field(default_factory=list)
     answers: bool = True
     asked: list[str] = field(default_factory=list)

@@ -88,6 +88,13 @@ class AciTarget:
 
     async def observe(self, subject: Subject) -> Sight:
         """Read what is wanted and what is there."""
+        try:
+            return await self._observe(subject)
+        except Terminal:
+            self._lines.forget(subject.key)  # who cannot go on lets the others pass
+            raise
+
+    async def _observe(self, subject: Subject) -> Sight:
         await self._places.admit(subject)
         site = self._sites[subject.key] = await self._places.site_of(subject)
         content = await self._contents.read(subject, site)
@@ -197,8 +204,7 @@ class AciTarget:
     async def _take(self, subject: Subject, site: Site, step: Step) -> None:
         match step:
             case Put(name, body):
-                self._lines.grant(subject.key, name)
-                await self._put(site, name, body)
+                await self._put(subject, site, name, body)
             case Tag(name, tags):
                 await site.groups.tag(site.resource_group, name, tags)
             case Start(name):
@@ -206,10 +212,14 @@ class AciTarget:
             case Delete(name):
                 await self._delete(site, name)
 
-    async def _put(self, site: Site, name: str, body: Json) -> None:
+    async def _put(self, subject: Subject, site: Site, name: str, body: Json) -> None:
         """Send the group; what Azure does not change in place is deleted, and made by a later pass."""
+        self._lines.grant(subject.key, name)
         try:
             await site.groups.put(site.resource_group, name, dict(body))
+        except Terminal:
+            self._lines.forget(subject.key)
+            raise
         except Immutable:
             await self._delete(site, name)
 

@@ -15,9 +15,15 @@ class Lines:
         self._granted: dict[Key, str] = {}
 
     def join(self, subject: Subject, site: Site, location: str) -> int:
-        """Wait, and return how many came before; who came first is older, which outlives a restart."""
+        """Wait, and return how many came before; who came first is older, which outlives a restart.
+
+        Who is suspended lets the others pass.
+        """
         line = self._waiting.setdefault((site.place.subscription_id.lower(), location), {})
-        line[subject.key] = subject.metadata.creation_timestamp
+        if subject.spec.suspend:
+            line.pop(subject.key, None)
+        else:
+            line[subject.key] = subject.metadata.creation_timestamp
         own = (subject.metadata.creation_timestamp, subject.key)
         return sum((since, key) < own for key, since in line.items())
 

@@ -1,7 +1,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from aci_world import World
+from aci_world import Clock, World
 
 from berth.azure.connection import Connection
 from berth_sandbox.azure.cloud import Azure
@@ -10,6 +10,7 @@ from berth_sandbox.azure.server import Endpoint
 
 @pytest.fixture
 async def world(azure: Azure, endpoint: Endpoint) -> AsyncIterator[World]:
-    connection = Connection(environment={}, rand=lambda: 0.0)
-    yield World(azure, endpoint, connection)
+    clock = Clock()
+    connection = Connection(environment={}, clock=clock.monotonic, rand=lambda: 0.0)
+    yield World(azure, endpoint, connection, clock)
     await connection.close()

@@ -1,5 +1,6 @@
 """The life of a ModelDeployment on ACI, from apply to nothing."""
 
+import asyncio
 import base64
 
 import pytest
@@ -162,3 +163,26 @@ async def test_a_deletion_that_takes_its_time_is_waited_for(world: World) -> Non
     await world.settle(4)
     assert world.get() is None
     assert world.groups == []
+
+
+async def test_a_golden_request_has_to_pass_first(world: World) -> None:
+    world.apply(SPEC | {"validation": {"request": {"body": "{}"}, "expect": {"body": "[0]"}}})
+    await world.settle(3)
+    assert not world.is_ready
+
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await world.settle(1)
+
+    assert world.is_ready
+    assert [url for url in world.asked if url.endswith(":5001/score")] == ["http://198.18.0.1:5001/score"]
+
+
+async def test_a_suspended_one_makes_no_group(world: World) -> None:
+    world.apply(SPEC | {"suspend": True})
+    await world.settle(3)
+    assert world.writes == []
+
+    world.apply(SPEC)
+    await world.settle(5)
+    assert world.is_ready
