@@ -32,7 +32,7 @@ from berth.plan.labels import SELECT_OWN
 from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, Resource
 from berth.reconcile import Reconciler
 from berth.settings import Settings
-from berth.targets.aci import AciTarget
+from berth.targets.aci import AciTarget, Probe
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
 from berth.targets.aks import AksTarget
@@ -125,29 +125,9 @@ class Operator:
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
         clients = Clients()
         closing.push_async_callback(clients.close)
-        places = Places(api, self._feed.stores[COMPUTE_TARGETS], clients, settings.operator_namespace)
-        contents = Contents(api, settings.operator_namespace)
-        listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
         golden = GoldenRequests(api, endpoints.post, self._queue.add)
-        aci = AciTarget(
-            api,
-            places=places,
-            contents=contents,
-            listings=listings,
-            image=settings.scoring_image,
-            probe=endpoints.is_ready,
-            golden=golden,
-            clock=time.monotonic,
-        )
+        aci, place_reconciler = self._make_aci(api, clients, endpoints.is_ready, golden)
         self._reconciler = self._make_reconciler(api, golden, aci)
-        place_reconciler = PlaceReconciler(
-            api,
-            places=places,
-            contents=contents,
-            listings=listings,
-            users=self._feed.users,
-            clock=_now,
-        )
         self._place_workers = Workers(
             self._place_queue,
             place_reconciler.reconcile,
@@ -163,6 +143,29 @@ class Operator:
             about=self._about,
         )
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
+
+    def _make_aci(
+        self, api: Api, clients: Clients, probe: Probe, golden: GoldenRequests
+    ) -> tuple[AciTarget, PlaceReconciler]:
+        """Both see Azure by the same lists."""
+        namespace = self._settings.operator_namespace
+        places = Places(api, self._feed.stores[COMPUTE_TARGETS], clients, namespace)
+        contents = Contents(api, namespace)
+        listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
+        target = AciTarget(
+            api,
+            places=places,
+            contents=contents,
+            listings=listings,
+            image=self._settings.scoring_image,
+            probe=probe,
+            golden=golden,
+            clock=time.monotonic,
+        )
+        reconciler = PlaceReconciler(
+            api, places=places, contents=contents, listings=listings, users=self._feed.users, clock=_now
+        )
+        return target, reconciler
 
     def _make_reconciler(self, api: Api, golden: GoldenRequests, aci: AciTarget) -> Reconciler:
         image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
@@ -246,7 +249,7 @@ class Operator:
                 await asyncio.sleep(pause)
 
     def _checks(self) -> tuple[Check, ...]:
-        watches = tuple(_silence(each) for each in self._watches())
+        watches = tuple(_silence(each) for each in (*self._watches(), self._places_informer))
         return (
             Check("event-loop", lambda: self._heartbeat.lag, _LAG_SECONDS),
             Check("work", lambda: self._queue.longest_running, _WORK_SECONDS),

@@ -10,7 +10,7 @@ from berth.plan.container_group import Desired
 from berth.plan.group_changes import Json, Update, Way, is_stopped, merged_tags
 from berth.plan.group_status import Observation, group_draft, is_serving, slow_event
 from berth.plan.observed import ANNOTATION_PREFIX
-from berth.plan.report import Draft, Event, is_ready
+from berth.plan.report import Draft, Event, is_ready, worked
 from berth.plan.subject import Subject
 
 ABANDON = f"{ANNOTATION_PREFIX}abandon"
@@ -19,6 +19,8 @@ INTERVAL_SECONDS = 60.0
 """Time in which a change in the portal, or of content, is seen."""
 
 _POLL_SECONDS = 5.0
+_PATIENCE_SECONDS = 120.0
+_PATIENT_POLL_SECONDS = 15.0
 _LATE_POLL_SECONDS = 30.0
 
 
@@ -81,7 +83,8 @@ def plan(subject: Subject, sight: Sight, now: datetime) -> Plan:
     """Decide on steps and status."""
     steps = list(_steps(sight))
     draft = group_draft(subject, sight.seen, now)
-    return Plan(steps, draft, _next_look(draft, steps), list(_events(subject, sight, draft)))
+    pause = RequeueAfter(_pause(draft, steps, worked(subject, now)))
+    return Plan(steps, draft, pause, list(_events(subject, sight, draft)))
 
 
 def is_abandoned(subject: Subject) -> bool:
@@ -108,14 +111,14 @@ def _steps(sight: Sight) -> Iterator[Step]:
             yield from map(Delete, sight.strays)
 
 
-def _next_look(draft: Draft, steps: Sequence[Step]) -> Result:
-    """Look again while something is awaited; no watch tells of Azure."""
+def _pause(draft: Draft, steps: Sequence[Step], waited: float) -> float:
+    """Return when to look again, since no watch tells of Azure; what takes long is asked for less often."""
     kinds = {each.type for each in draft.conditions}
     if steps or ConditionType.RECONCILING in kinds:
-        return RequeueAfter(_POLL_SECONDS)
+        return _POLL_SECONDS if waited < _PATIENCE_SECONDS else _PATIENT_POLL_SECONDS
     if ConditionType.STALLED in kinds:
-        return RequeueAfter(_LATE_POLL_SECONDS)
-    return RequeueAfter(INTERVAL_SECONDS)
+        return _LATE_POLL_SECONDS
+    return INTERVAL_SECONDS
 
 
 def _events(subject: Subject, sight: Sight, draft: Draft) -> Iterator[Event]:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -51,12 +51,33 @@ class Probe(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Repair:
+    """What was put back, of what was wanted."""
+
+    at: float
+    fingerprint: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     """What the last GET showed of a group that served."""
 
     uid: str
     at: float
     group: Json
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What spares calls; a new operator does without."""
+
+    site: Site
+    known: _Known | None = None
+    begun: _Repair | None = None
+    """What this pass puts back."""
+    repair: _Repair | None = None
+    """What an earlier one has put back."""
 
 
 class AciTarget:
@@ -83,8 +104,7 @@ class AciTarget:
         self._golden = golden
         self._clock = clock
         self._lines = Lines()
-        self._sites: dict[Key, Site] = {}
-        self._known: dict[Key, _Known] = {}
+        self._memories: dict[Key, _Memory] = {}
 
     async def observe(self, subject: Subject) -> Sight:
         """Read what is wanted and what is there."""
@@ -96,7 +116,9 @@ class AciTarget:
 
     async def _observe(self, subject: Subject) -> Sight:
         await self._places.admit(subject)
-        site = self._sites[subject.key] = await self._places.site_of(subject)
+        site = await self._places.site_of(subject)
+        memory = self._memories.setdefault(subject.key, _Memory(site))
+        memory.site, memory.begun = site, None
         content = await self._contents.read(subject, site)
         recipe = Recipe(subject, site.place, await self._contents.cluster(), content)
         key = await self._contents.fingerprint_key()
@@ -116,9 +138,11 @@ class AciTarget:
     async def act(self, subject: Subject, plan: Plan) -> None:
         """Begin what the plan says; the next pass sees how it went."""
         await hold(self._api, MODEL_DEPLOYMENTS, subject.metadata)
+        memory = self._memories[subject.key]
         for step in plan.steps:
-            self._known.pop(subject.key, None)
-            await self._take(subject, self._sites[subject.key], step)
+            memory.known = None
+            await self._take(subject, memory.site, step)
+        memory.repair = memory.begun or memory.repair
 
     async def end(self, subject: Subject) -> Result:
         """Delete the group, and let the ModelDeployment go once Azure says that there is none."""
@@ -138,12 +162,11 @@ class AciTarget:
         """Wait and ask no more."""
         self._lines.forget(key)
         self._golden.forget(key)
-        self._sites.pop(key, None)
-        self._known.pop(key, None)
+        self._memories.pop(key, None)
 
     async def _steady(self, site: Site, recipe: Recipe, key: bytes) -> Sight | None:
         """Go by the list where all was well before and nothing in it differs."""
-        subject, known = recipe.subject, self._known.get(recipe.subject.key)
+        subject, known = recipe.subject, self._memories[recipe.subject.key].known
         if known is None or known.uid != subject.metadata.uid or not is_ready(subject):
             return None
         listing = await self._listings.recent(site)
@@ -166,7 +189,7 @@ class AciTarget:
         return Sight(desired, Update(Way.NOTHING), Observation(room=room, ahead=ahead))
 
     async def _present(self, site: Site, recipe: Recipe, desired: Desired, group: Json) -> Sight:
-        subject, change = recipe.subject, update(desired, group)
+        subject, change = recipe.subject, self._paced(recipe.subject.key, desired, update(desired, group))
         self._lines.grant(subject.key, recipe.name)
         seen = Observation(
             group,
@@ -176,8 +199,19 @@ class AciTarget:
             self._golden_outcome(subject, desired, change, group),
         )
         if change.way is Way.NOTHING and is_serving(group) and seen.answers is not False:
-            self._known[subject.key] = _Known(subject.metadata.uid, self._clock(), group)
+            self._memories[subject.key].known = _Known(subject.metadata.uid, self._clock(), group)
         return Sight(desired, change, seen)
+
+    def _paced(self, key: Key, desired: Desired, change: Update) -> Update:
+        """Put the same back once in a slow round: each time restarts, and a policy of Azure's would win."""
+        if not change.drifted:
+            return change
+        memory, repair = self._memories[key], _Repair(self._clock(), desired.fingerprint, change.fields)
+        last = memory.repair
+        if last and replace(repair, at=last.at) == last and repair.at - last.at < SLOW_ROUND_SECONDS:
+            return Update(Way.NOTHING)
+        memory.begun = repair
+        return change
 
     async def _answers(self, group: Json) -> bool | None:
         """Ask at a public address alone: the operator may have no way into a subnet."""

@@ -273,17 +273,36 @@ async def test_an_endpoint_that_does_not_answer_is_not_ready(world: World) -> No
     assert world.condition("EndpointReady")["status"] == "False"
 
 
-async def test_a_change_in_the_portal_is_undone_and_told(world: World) -> None:
-    world.apply()
-    await world.settle(5)
+async def change_in_the_portal(world: World) -> None:
     (name,) = world.groups
     shown = await world.azure.service.get(group_id(name))
     shown["properties"]["containers"][0]["properties"]["image"] = "other:1"
     body = {key: shown[key] for key in ("location", "tags", "properties")}
     await world.azure.service.create_or_update(group_id(name), body)
 
+
+async def test_a_change_in_the_portal_is_undone_and_told(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+    await change_in_the_portal(world)
+
     world.pass_time(60)
     await world.settle(5)
 
     assert world.is_ready
-    assert ("DriftCorrected", True) in [(event.reason, "image" in event.note) for event in world.events]
+    assert world.writes == ["CreateOrUpdate"] * 2
+    (told,) = [event.note for event in world.events if event.reason == "DriftCorrected"]
+    assert told.endswith("was changed by someone else: image")
+
+
+async def test_who_changes_it_again_and_again_does_not_make_it_restart_as_often(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+    for _ in range(4):
+        await change_in_the_portal(world)
+        world.pass_time(60)
+        await world.settle(5)
+    assert world.writes == ["CreateOrUpdate"] * 2
+    world.pass_time(600)
+    await world.settle(5)
+    assert world.writes == ["CreateOrUpdate"] * 3
