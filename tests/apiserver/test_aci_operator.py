@@ -151,3 +151,21 @@ async def test_a_compute_target_in_use_stays_until_its_last_user_is_gone(
     await user.delete()
     await user.until_gone(MODEL_DEPLOYMENTS)
     await until_gone(user, place)
+
+
+async def test_a_changed_spec_reaches_the_group_in_place_or_by_a_new_one(
+    user: User, azure: Azure, place: Key, berth: Process
+) -> None:
+    await user.apply(wanted(place))
+    await user.until_ready()
+
+    await user.apply(wanted(place, env=[{"name": "A", "value": "b"}]))
+    await user.until_ready()
+    assert len(azure.requests.of("ContainerGroups_CreateOrUpdate")) == 2
+    assert azure.requests.of("ContainerGroups_Delete") == []
+
+    await user.apply(wanted(place, resources={"requests": {"cpu": 2, "memory": "4G"}}))
+    await user.until_ready()
+    assert len(azure.requests.of("ContainerGroups_CreateOrUpdate")) == 3
+    assert len(azure.requests.of("ContainerGroups_Delete")) == 1
+    assert len(azure.service.group_ids()) == 1
