@@ -17,6 +17,7 @@ ABANDON = f"{ANNOTATION_PREFIX}abandon"
 """With the value `true`, a ModelDeployment goes without its container group."""
 INTERVAL_SECONDS = 60.0
 """Time in which a change in the portal, or of content, is seen."""
+DELETION_POLL_SECONDS = 3.0
 
 _POLL_SECONDS = 5.0
 _PATIENCE_SECONDS = 120.0
@@ -115,7 +116,9 @@ def _pause(draft: Draft, steps: Sequence[Step], waited: float) -> float:
     """Return when to look again, since no watch tells of Azure; what takes long is asked for less often."""
     kinds = {each.type for each in draft.conditions}
     if steps or ConditionType.RECONCILING in kinds:
-        return _POLL_SECONDS if waited < _PATIENCE_SECONDS else _PATIENT_POLL_SECONDS
+        if waited >= _PATIENCE_SECONDS:
+            return _PATIENT_POLL_SECONDS
+        return DELETION_POLL_SECONDS if any(isinstance(step, Delete) for step in steps) else _POLL_SECONDS
     if ConditionType.STALLED in kinds:
         return _LATE_POLL_SECONDS
     return INTERVAL_SECONDS

@@ -38,8 +38,6 @@ from berth.targets.golden import GoldenRequests
 SLOW_ROUND_SECONDS = 600.0
 """A list shows no crash: each group is read this often at least."""
 
-_DELETION_POLL_SECONDS = 3.0
-
 Json = Mapping[str, Any]
 
 
@@ -154,7 +152,7 @@ class AciTarget:
             if left := await self._left(site, subject):
                 for name in left:
                     await self._delete(site, name)
-                return RequeueAfter(_DELETION_POLL_SECONDS)
+                return RequeueAfter(group_plan.DELETION_POLL_SECONDS)
         await release(self._api, MODEL_DEPLOYMENTS, subject.metadata)
         return Done()
 
