@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 import uvloop
 
 from berth.api.common import Target
+from berth.azure.clients import Clients
 from berth.core.errors import ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import Priority, WorkQueue
@@ -23,12 +25,18 @@ from berth.kube.events import EventRecorder
 from berth.kube.informer import Informer
 from berth.kube.lease import Elector, LeaseLost
 from berth.kube.watch import Watch
+from berth.places import PlaceReconciler
 from berth.plan.children import ScoringImage
+from berth.plan.group_plan import INTERVAL_SECONDS
 from berth.plan.labels import SELECT_OWN
-from berth.plan.resources import MODEL_DEPLOYMENTS, Resource
+from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, Resource
 from berth.reconcile import Reconciler
 from berth.settings import Settings
+from berth.targets.aci import AciTarget, Probe
+from berth.targets.aci_content import Contents
+from berth.targets.aci_listing import Listings
 from berth.targets.aks import AksTarget
+from berth.targets.azure import Places
 from berth.targets.golden import GoldenRequests
 from berth.telemetry import logs
 from berth.telemetry.health import Check, Health, Heartbeat
@@ -37,6 +45,7 @@ from berth.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 _SPARE_CONNECTIONS = 4
+_PLACE_WORKERS = 2
 _YOUNG_OBJECTS = 10_000
 _SILENCE_SECONDS = 400.0
 _WORK_SECONDS = 300.0
@@ -66,6 +75,10 @@ async def _run(settings: Settings) -> None:
         await Operator(settings, closing).run()
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _causes(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(map(_causes, error.exceptions))
@@ -90,7 +103,8 @@ class Operator:
         closing.push_async_callback(endpoints.close)
         api = Api(connection, self._metrics)
         self._queue: WorkQueue[Key] = WorkQueue(self._metrics)
-        self._feed = Feed(self._queue)
+        self._place_queue: WorkQueue[Key] = WorkQueue()
+        self._feed = Feed(self._queue, self._place_queue)
         self._recorder = EventRecorder(api, settings.pod_name)
         self._watch = Watch(
             connection,
@@ -107,8 +121,19 @@ class Operator:
             for resource in CHILDREN
             for namespace in namespaces
         ]
+        self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
-        self._reconciler = self._make_reconciler(api, GoldenRequests(api, endpoints.post, self._queue.add))
+        clients = Clients()
+        closing.push_async_callback(clients.close)
+        golden = GoldenRequests(api, endpoints.post, self._queue.add)
+        aci, place_reconciler = self._make_aci(api, clients, endpoints.is_ready, golden)
+        self._reconciler = self._make_reconciler(api, golden, aci)
+        self._place_workers = Workers(
+            self._place_queue,
+            place_reconciler.reconcile,
+            place_reconciler.report_failure,
+            size=_PLACE_WORKERS,
+        )
         self._workers = Workers(
             self._queue,
             self._reconciler.reconcile,
@@ -119,7 +144,30 @@ class Operator:
         )
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
 
-    def _make_reconciler(self, api: Api, golden: GoldenRequests) -> Reconciler:
+    def _make_aci(
+        self, api: Api, clients: Clients, probe: Probe, golden: GoldenRequests
+    ) -> tuple[AciTarget, PlaceReconciler]:
+        """Both see Azure by the same lists."""
+        namespace = self._settings.operator_namespace
+        places = Places(api, self._feed.stores[COMPUTE_TARGETS], clients, namespace)
+        contents = Contents(api, namespace)
+        listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
+        target = AciTarget(
+            api,
+            places=places,
+            contents=contents,
+            listings=listings,
+            image=self._settings.scoring_image,
+            probe=probe,
+            golden=golden,
+            clock=time.monotonic,
+        )
+        reconciler = PlaceReconciler(
+            api, places=places, contents=contents, listings=listings, users=self._feed.users, clock=_now
+        )
+        return target, reconciler
+
+    def _make_reconciler(self, api: Api, golden: GoldenRequests, aci: AciTarget) -> Reconciler:
         image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
         aks = AksTarget(
             api,
@@ -130,10 +178,10 @@ class Operator:
         )
         return Reconciler(
             self._feed.stores[MODEL_DEPLOYMENTS],
-            {Target.AKS: aks},
+            {Target.AKS: aks, Target.ACI: aci},
             api=api,
             recorder=self._recorder,
-            clock=lambda: datetime.now(UTC),
+            clock=_now,
         )
 
     async def run(self) -> None:
@@ -150,7 +198,12 @@ class Operator:
                 await asyncio.sleep(0)
                 await self._watch.run()
                 logger.info("Stopping")
-                await self._workers.stop(self._settings.shutdown_grace_seconds)
+                await asyncio.gather(
+                    *(
+                        workers.stop(self._settings.shutdown_grace_seconds)
+                        for workers in (self._workers, self._place_workers)
+                    )
+                )
                 await self._elector.release()
                 for task in tasks:
                     task.cancel()
@@ -161,7 +214,9 @@ class Operator:
         yield from (informer.run() for informer in self._informers)
         yield self._heartbeat.run()
         yield self._recorder.run()
+        yield self._places_informer.run()
         yield self._workers.run(self._leading)
+        yield self._place_workers.run(self._leading)
         yield self._resync()
         yield self._lead()
 
@@ -171,6 +226,8 @@ class Operator:
             for each in watches:
                 await each.settled.wait()
             _refuse_to_be_blind(watches)
+        # Without the right to see ComputeTargets, only the cluster itself is in reach.
+        await self._places_informer.settled.wait()
         await self._elector.acquire()
         self._metrics.leading.set(1)
         self._leading.set()
@@ -192,7 +249,7 @@ class Operator:
                 await asyncio.sleep(pause)
 
     def _checks(self) -> tuple[Check, ...]:
-        watches = tuple(_silence(each) for each in self._watches())
+        watches = tuple(_silence(each) for each in (*self._watches(), self._places_informer))
         return (
             Check("event-loop", lambda: self._heartbeat.lag, _LAG_SECONDS),
             Check("work", lambda: self._queue.longest_running, _WORK_SECONDS),

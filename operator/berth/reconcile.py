@@ -64,7 +64,7 @@ class Reconciler:
         subject = Subject.parse(observed)
         if subject.metadata.deletion_timestamp is not None:
             self._forget(key)
-            return Done()
+            return await self._end(subject)
         target = self._target(subject)
         observation = await target.observe(subject)
         plan = target.plan(subject, observation, self._clock())
@@ -90,6 +90,10 @@ class Reconciler:
             await self._report_unreadable(observed, error)
         else:
             await self._report(subject, failed(subject, error))
+
+    async def _end(self, subject: Subject) -> Result:
+        target = self._targets.get(subject.spec.target)
+        return await target.end(subject) if target else Done()
 
     def _forget(self, key: Key) -> None:
         for target in self._targets.values():

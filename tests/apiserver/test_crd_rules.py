@@ -310,6 +310,15 @@ def test_the_longest_name_is_accepted(api: ApiServer) -> None:
     assert api.try_create(BASES["AKS"], "a" * 63)[0] == 201
 
 
+def test_a_model_deployment_does_not_move_to_another_place(api: ApiServer) -> None:
+    name = "stays-there"
+    api.send("POST", MODEL_DEPLOYMENTS, manifest(BASES["ACI"], name))
+    change = {"spec": {"computeTargetRef": {"name": "elsewhere"}}}
+    status, answer = api.send("PATCH", f"{MODEL_DEPLOYMENTS}/{name}", change, "application/merge-patch+json")
+    assert status == 422
+    assert "computeTargetRef cannot be changed" in answer["message"]
+
+
 def test_the_target_cannot_be_changed(api: ApiServer) -> None:
     name = "stays-put"
     api.send("POST", MODEL_DEPLOYMENTS, manifest(BASES["AKS"], name))

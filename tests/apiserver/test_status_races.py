@@ -37,7 +37,7 @@ async def test_a_spec_that_comes_while_the_status_is_written_is_seen(
     connection: Connection, client: Api, user: User
 ) -> None:
     queue: WorkQueue[Key] = WorkQueue()
-    feed = Feed(queue)
+    feed = Feed(queue, WorkQueue())
     subjects = feed.stores[MODEL_DEPLOYMENTS]
     feed.changed(MODEL_DEPLOYMENTS, await user.apply())
     key = await queue.get()

@@ -9,7 +9,7 @@ Render = Callable[..., Any]
 
 OWNED = {"get", "list", "watch", "create", "patch", "delete"}
 NEEDED = {
-    ("berth.dev", "modeldeployments"): {"list", "watch"},
+    ("berth.dev", "modeldeployments"): {"list", "watch", "patch"},
     ("berth.dev", "modeldeployments/status"): {"patch"},
     ("berth.dev", "modeldeployments/finalizers"): {"update"},
     ("apps", "deployments"): OWNED,
@@ -17,9 +17,16 @@ NEEDED = {
     ("autoscaling", "horizontalpodautoscalers"): OWNED,
     ("policy", "poddisruptionbudgets"): OWNED,
     ("", "secrets"): OWNED,
+    ("", "configmaps"): {"get"},
     ("", "pods"): {"list"},
     ("", "events"): {"list"},
     ("events.k8s.io", "events"): {"create", "patch"},
+}
+
+OF_THE_CLUSTER = {
+    ("berth.dev", "computetargets"): {"list", "watch", "patch"},
+    ("berth.dev", "computetargets/status"): {"patch"},
+    ("", "namespaces"): {"get"},
 }
 
 
@@ -33,7 +40,7 @@ def grants(role: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
 
 
 def test_the_cluster_role_holds_exactly_what_is_needed(render: Render) -> None:
-    assert grants(render().one("ClusterRole")) == NEEDED
+    assert grants(render().one("ClusterRole")) == NEEDED | OF_THE_CLUSTER
 
 
 def test_namespaced_each_role_holds_the_same_and_no_cluster_role_is_left(render: Render) -> None:
@@ -70,8 +77,11 @@ def test_no_rule_has_a_wildcard(render: Render, assignment: str) -> None:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
-def test_the_operator_never_writes_what_the_user_owns(render: Render) -> None:
-    assert grants(render().one("ClusterRole"))["berth.dev", "modeldeployments"] == {"list", "watch"}
+def test_the_operator_makes_and_deletes_nothing_that_the_user_owns(render: Render) -> None:
+    held = {"list", "watch", "patch"}  # to patch is for the finalizer
+    granted = grants(render().one("ClusterRole"))
+    for kind in ("modeldeployments", "computetargets"):
+        assert granted["berth.dev", kind] == held
 
 
 def test_users_get_the_resource_through_the_roles_that_they_have(render: Render) -> None:

@@ -66,7 +66,7 @@ def model(name: str) -> dict[str, Any]:
 async def test_the_control_path_takes_little_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     api: Any = Echo()
     queue: WorkQueue[Key] = WorkQueue()
-    feed = Feed(queue)
+    feed = Feed(queue, WorkQueue())
     golden = GoldenRequests(api, api, queue.add)
     aks = AksTarget(
         api,

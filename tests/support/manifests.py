@@ -161,7 +161,7 @@ VALUES: dict[str, list[Case]] = {
     "aci.dnsNameLabel": [Case("iris-team-a")],
     "aci.subnetId": [Case(SUBNET)],
     "aci.restartPolicy": [Case("Always"), Case("OnFailure"), Case("Never")],
-    "aci.updateStrategy": [Case("InPlace"), Case("BlueGreen")],
+    "aci.updateStrategy": [Case("InPlace")],
     "aci.priority": [Case("Regular"), Case("Spot", {"aci.subnetId": SUBNET})],
     "aci.identities": [Case(["/subscriptions/s/resourceGroups/g/providers/i/identities/reader"])],
     "vaultBaseUrl": [Case("https://vault.vault.azure.net")],

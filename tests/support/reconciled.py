@@ -34,7 +34,7 @@ class World:
         self.events: list[Event] = []
         self.asked: list[Key] = []
         self.answer: Answer | Exception = Answer(200, "[0]")
-        self.answered = 0
+        self.urls: list[str] = []
         self._raw: dict[str, Any] = {
             "metadata": {
                 "name": KEY.name,
@@ -68,6 +68,11 @@ class World:
             recorder=self,
             clock=lambda: self.now,
         )
+
+    @property
+    def answered(self) -> int:
+        """How often the model was asked."""
+        return len(self.urls)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -125,7 +130,7 @@ class World:
         self.events.append(event)
 
     async def _call(self, url: str, body: str, headers: Any) -> Answer:
-        self.answered += 1
+        self.urls.append(url)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer

@@ -59,7 +59,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "berth.rules" -}}
 - apiGroups: [berth.dev]
   resources: [modeldeployments]
-  verbs: [list, watch]
+  verbs: [list, watch, patch] # the finalizer, where something outside the cluster has to go first
 - apiGroups: [berth.dev]
   resources: [modeldeployments/status]
   verbs: [patch]
@@ -83,6 +83,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch, delete]
+# What container groups in Azure are made from: they cannot mount it.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
 # Why a container fails, or what its pod waits for.
 - apiGroups: [""]
   resources: [pods, events]
@@ -90,4 +94,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- end }}
+
+{{- /* Places outside the cluster belong to no namespace: an operator of single namespaces does without. */}}
+{{- define "berth.clusterRules" -}}
+- apiGroups: [berth.dev]
+  resources: [computetargets]
+  verbs: [list, watch, patch] # the finalizer, while it is in use
+- apiGroups: [berth.dev]
+  resources: [computetargets/status]
+  verbs: [patch]
+# The labels that allowedNamespaces chooses by, and the id of the cluster.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 {{- end }}

@@ -38,8 +38,14 @@ class ModelDeploymentSpec(ApiModel):
         Target, Rule("self == oldSelf", "target cannot be changed: create another ModelDeployment")
     ]
     """Kind of place that serves the model; cannot be changed."""
-    compute_target_ref: ObjectRef | None = None
-    """ComputeTarget that holds the connection and defaults of the place."""
+    compute_target_ref: (
+        Annotated[
+            ObjectRef,
+            Rule("self == oldSelf", "computeTargetRef cannot be changed: create another ModelDeployment"),
+        ]
+        | None
+    ) = None
+    """ComputeTarget that holds the connection and defaults of the place; cannot be changed."""
     model: ModelSource | None = None
     """The model. For several use `models`."""
     models: (

@@ -66,6 +66,15 @@ class ContainerGroups:
         """Begin to delete a group; it is gone when `get` says so."""
         return await self._begin("delete", Budget.DELETES, self._groups.begin_delete, resource_group, name)
 
+    async def tag(self, resource_group: str, name: str, tags: Mapping[str, str]) -> Answer:
+        """Replace the tags of a group, which restarts nothing."""
+        body = orjson.dumps({"tags": dict(tags)})
+        return await self._ask("tag", Budget.WRITES, self._groups.update, resource_group, name, body)
+
+    async def start(self, resource_group: str, name: str) -> Answer:
+        """Begin to start the containers of a group that was stopped."""
+        return await self._begin("start", Budget.WRITES, self._groups.begin_start, resource_group, name)
+
     async def restart(self, resource_group: str, name: str) -> Answer:
         """Begin to restart all containers of a group."""
         return await self._begin("restart", Budget.WRITES, self._groups.begin_restart, resource_group, name)

@@ -1,6 +1,7 @@
 """Calls a scoring endpoint, as a user of it would."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import aiohttp
 
@@ -8,6 +9,7 @@ from berth.core.errors import Transient
 from berth.targets.golden import Answer
 
 _LONGEST_ANSWER = 1_000_000
+_PROBE_TIMEOUT = aiohttp.ClientTimeout(total=3)
 
 
 class Endpoints:
@@ -32,6 +34,14 @@ class Endpoints:
                 return Answer(response.status, content.decode(errors="replace"))
         except (aiohttp.ClientError, ValueError) as error:
             raise Transient(f"{url} cannot be reached: {error}") from error
+
+    async def is_ready(self, url: str) -> bool:
+        """Tell whether a GET is answered with 200, and soon."""
+        try:
+            async with self._session.get(url, timeout=_PROBE_TIMEOUT, allow_redirects=False) as response:
+                return response.status == HTTPStatus.OK
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return False
 
     async def close(self) -> None:
         """End the session."""

@@ -12,7 +12,19 @@ from berth.core.keys import Key
 FIELD_MANAGER = "berth"
 ANNOTATION_PREFIX = "berth.dev/"
 
-_METADATA = ("name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp", "labels")
+FINALIZER = f"{ANNOTATION_PREFIX}outside"
+"""Keeps an object until what belongs to it outside the cluster, or who needs it, is gone."""
+
+_METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "finalizers",
+    "labels",
+)
 _STATUS_OF_CHILDREN = (
     "availableReplicas",
     "conditions",
@@ -51,6 +63,11 @@ def key_of(raw: Mapping[str, Any]) -> Key:
 def narrow_model_deployment(raw: Mapping[str, Any]) -> Observed:
     """Keep the spec and the status of a ModelDeployment."""
     return _narrow(raw, {"spec": raw.get("spec", {}), "status": raw.get("status", {})})
+
+
+def narrow_compute_target(raw: Mapping[str, Any]) -> Observed:
+    """Keep the spec and the status of a ComputeTarget."""
+    return narrow_model_deployment(raw)
 
 
 def narrow_child(raw: Mapping[str, Any]) -> Observed:

@@ -31,10 +31,12 @@ class Resource:
 
 
 MODEL_DEPLOYMENTS = Resource("berth.dev", "v1alpha1", "modeldeployments", "ModelDeployment")
+COMPUTE_TARGETS = Resource("berth.dev", "v1alpha1", "computetargets", "ComputeTarget")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 SERVICES = Resource("", "v1", "services", "Service")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 PODS = Resource("", "v1", "pods", "Pod")
 AUTOSCALERS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")

@@ -23,6 +23,7 @@ class Metadata(ApiModel):
     creation_timestamp: str
     deletion_timestamp: str | None = None
     annotations: Mapping[str, str] = Field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, observed: Observed) -> Self:

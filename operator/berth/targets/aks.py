@@ -10,10 +10,19 @@ from typing import Any
 
 from berth.core.errors import Conflict, Gone, Terminal
 from berth.core.keys import Key
+from berth.core.results import Done, Result
 from berth.core.store import Store
 from berth.plan import cluster
 from berth.plan.causes import Cause, cause_from_events, fetched, first_cause, starting_pod
-from berth.plan.children import KEY_NAMES, SERVING, Desired, ScoringImage, kept_image, serving_hash
+from berth.plan.children import (
+    KEY_NAMES,
+    SERVICE_PORT,
+    SERVING,
+    Desired,
+    ScoringImage,
+    kept_image,
+    serving_hash,
+)
 from berth.plan.cluster import Observation, Plan
 from berth.plan.labels import pod_selector
 from berth.plan.observed import Observed, key_of
@@ -87,6 +96,10 @@ class AksTarget:
         for step in plan.steps:
             await self._take(subject, step)
 
+    async def end(self, subject: Subject) -> Result:  # noqa: ARG002
+        """Do nothing: the API server deletes the children with their owner."""
+        return Done()
+
     def forget(self, key: Key) -> None:
         """Ask its endpoint no more."""
         self._golden.forget(key)
@@ -113,7 +126,7 @@ class AksTarget:
         if subject.spec.validation and can_answer:
             serving = self._serving_hash(subject, ours[DEPLOYMENTS])
             if ours[DEPLOYMENTS]["metadata"]["annotations"].get(SERVING) == serving:
-                return self._golden.outcome(subject, ours[SERVICES], serving)
+                return self._golden.outcome(subject, _root(ours[SERVICES]), serving)
         self._golden.forget(subject.key)
         return None
 
@@ -197,6 +210,12 @@ class AksTarget:
 
     def _learn(self, resource: Resource, raw: Object) -> None:
         self._stores[resource].put(key_of(raw), self._narrow(resource, raw))
+
+
+def _root(service: Mapping[str, Any]) -> str:
+    address: str = service["spec"]["clusterIP"]
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{SERVICE_PORT}"
 
 
 def _new_keys(names: tuple[str, ...]) -> dict[str, str]:

@@ -48,6 +48,9 @@ class Target(Protocol):
     async def act(self, subject: Subject, plan: Any) -> None:  # noqa: ANN401
         """Carry out the steps of the plan."""
 
+    async def end(self, subject: Subject) -> Result:
+        """Leave nothing outside the cluster of a ModelDeployment that is deleted; never waits for it."""
+
     def forget(self, key: Key) -> None:
         """End what goes on between the passes for a ModelDeployment that is gone or suspended."""
 

@@ -5,7 +5,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from berth.api.conditions import ConditionStatus, ConditionType
 from berth.api.serving import Expectation, Validation
@@ -66,13 +66,16 @@ class GoldenRequests:
         self._wake = wake
         self._attempts: dict[Key, _Attempt] = {}
 
-    def outcome(self, subject: Subject, service: Mapping[str, Any], serving: str) -> Golden | None:
-        """Return the last outcome for the current generation, or None and start asking."""
+    def outcome(self, subject: Subject, root: str, serving: str) -> Golden | None:
+        """Return the last outcome for the current generation, or None and start asking.
+
+        `root` is the URL that the path of the request follows.
+        """
         validation = subject.spec.validation
         if validation is None or subject.spec.suspend or holds(subject, ConditionType.VALIDATED):
             self.forget(subject.key)
             return None
-        url = f"http://{_host(service)}:{children.SERVICE_PORT}{validation.request.path}"
+        url = f"{root}{validation.request.path}"
         question = _Question(subject.metadata.uid, subject.metadata.generation, url, serving)
         attempt = self._attempts.get(subject.key)
         if attempt is None or attempt.question != question:
@@ -148,11 +151,6 @@ def _failed(what: str) -> Golden:
 
 def _unanswered(what: str) -> Golden:
     return Golden(ConditionStatus.UNKNOWN, f"The golden request {what}")
-
-
-def _host(service: Mapping[str, Any]) -> str:
-    address: str = service["spec"]["clusterIP"]
-    return f"[{address}]" if ":" in address else address
 
 
 def _same(expected: str, actual: str) -> bool:

@@ -4,6 +4,7 @@ import pytest
 from schema_walk import fields, leaves
 from spec_walk import SPEC
 
+from berth.api.aci import AciUpdateStrategy
 from berth.api.capabilities import ALL, CAPABILITIES, Capability, honouring
 from berth.api.common import Target
 from berth.api.serving import AuthMode, DeletionPolicy, ScalingMetric
@@ -15,6 +16,7 @@ ENUMS = {
     "scaling.metric": ScalingMetric,
     "auth.mode": AuthMode,
     "deletionPolicy": DeletionPolicy,
+    "aci.updateStrategy": AciUpdateStrategy,
 }
 
 

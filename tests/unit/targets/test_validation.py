@@ -49,6 +49,16 @@ async def test_replicas_of_the_previous_spec_do_not_answer_for_the_current_one()
 
 
 @in_virtual_time
+async def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    world = World(spec(**VALIDATED))
+    await world.once()
+    world.cluster.objects[SERVICES, KEY].found["spec", "clusterIP"] = "fd00::7"
+    await world.settle(ready=1)
+    await later(world, 1)
+    assert world.urls == ["http://[fd00::7]:80/score"]
+
+
+@in_virtual_time
 async def test_a_model_that_gives_no_answer_is_awaited_until_the_deadline() -> None:
     world = World(spec(**VALIDATED))
     world.answer = UNREACHABLE

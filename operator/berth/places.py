@@ -1,0 +1,108 @@
+"""One pass over one ComputeTarget: ask Azure what is free, and say so."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from berth.api.compute_target import ComputeTargetStatus
+from berth.api.conditions import Reason
+from berth.core.errors import Postponed, ReconcileError, Terminal
+from berth.core.keys import Key
+from berth.core.results import Done, RequeueAfter, Result
+from berth.plan.azure_errors import Kind, Verdict
+from berth.plan.compute_target_status import Place, PlaceObservation, compute_target_status, may_go
+from berth.plan.group_plan import INTERVAL_SECONDS
+from berth.plan.group_quota import Room, read_room
+from berth.plan.resources import COMPUTE_TARGETS, Resource
+from berth.targets.aci_content import Contents
+from berth.targets.aci_listing import Listings
+from berth.targets.azure import Places
+from berth.targets.base import Cluster, Object
+from berth.targets.finalizer import hold, release
+
+
+class StatusApi(Cluster, Protocol):
+    """A cluster whose objects have a status."""
+
+    async def apply_status(self, resource: Resource, body: Object) -> Object:
+        """Set the status by server-side apply, and return the whole object."""
+
+
+class PlaceReconciler:
+    """Keeps the status of ComputeTargets true, and those that are in use from vanishing."""
+
+    def __init__(
+        self,
+        api: StatusApi,
+        *,
+        places: Places,
+        contents: Contents,
+        listings: Listings,
+        users: Callable[[Key], Sequence[Key]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._places = places
+        self._contents = contents
+        self._listings = listings
+        self._users = users
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> Result:
+        """Run one pass; it may be repeated or interrupted at any point."""
+        place = self._places.get(key)
+        if place is None:
+            return Done()
+        users = self._users(key)
+        if users:
+            await hold(self._api, COMPUTE_TARGETS, place.metadata)
+        elif may_go(place, users):
+            await release(self._api, COMPUTE_TARGETS, place.metadata)
+            return Done()
+        await self._report(place, await self._look(place, users))
+        return RequeueAfter(INTERVAL_SECONDS)
+
+    async def report_failure(self, key: Key, error: Exception) -> None:
+        """Say in the status why a pass failed."""
+        place = self._places.get(key)
+        if place is not None:
+            await self._report(place, PlaceObservation(refusal=_verdict(error), users=self._users(key)))
+
+    async def _look(self, place: Place, users: Sequence[Key]) -> PlaceObservation:
+        try:
+            return PlaceObservation(room=await self._room(place), users=users)
+        except Postponed:
+            raise
+        except Terminal as error:
+            verdict = _verdict(error)
+            if error.reason is Reason.AUTHENTICATION_FAILED:
+                return PlaceObservation(sign_in=verdict, users=users)
+            return PlaceObservation(refusal=verdict, users=users)
+        except ReconcileError as error:
+            return PlaceObservation(refusal=_verdict(error), users=users)
+
+    async def _room(self, place: Place) -> Room | None:
+        site = await self._places.site(place)
+        own = (await self._listings.recent(site)).of_cluster(await self._contents.cluster())
+        usages = (await site.groups.usages(site.place.location)).body
+        return read_room(usages, site.place.location, site.place.quota, len(own))
+
+    async def _report(self, place: Place, seen: PlaceObservation) -> None:
+        status = compute_target_status(place, seen, self._clock())
+        if status != place.status:
+            await self._api.apply_status(COMPUTE_TARGETS, _body(place, status))
+
+
+def _verdict(error: Exception) -> Verdict:
+    if isinstance(error, Terminal):
+        return Verdict(Kind.TERMINAL, error.reason, error.message, error.retry_after)
+    return Verdict(Kind.TRANSIENT, Reason.PROGRESSING_WITH_RETRY, str(error), None)
+
+
+def _body(place: Place, status: ComputeTargetStatus) -> Object:
+    return {
+        "apiVersion": COMPUTE_TARGETS.api_version,
+        "kind": COMPUTE_TARGETS.kind,
+        "metadata": {"name": place.metadata.name, "uid": place.metadata.uid},
+        "status": status.model_dump(by_alias=True, exclude_none=True, mode="json"),
+    }

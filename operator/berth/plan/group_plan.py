@@ -1,0 +1,138 @@
+"""The plan for a model that is served by a container group: observation in, steps and status out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from berth.api.conditions import ConditionType
+from berth.core.results import RequeueAfter, Result
+from berth.plan.container_group import Desired
+from berth.plan.group_changes import Json, Update, Way, is_stopped, merged_tags
+from berth.plan.group_status import Observation, group_draft, is_serving, slow_event
+from berth.plan.observed import ANNOTATION_PREFIX
+from berth.plan.report import Draft, Event, is_ready, worked
+from berth.plan.subject import Subject
+
+ABANDON = f"{ANNOTATION_PREFIX}abandon"
+"""With the value `true`, a ModelDeployment goes without its container group."""
+INTERVAL_SECONDS = 60.0
+"""Time in which a change in the portal, or of content, is seen."""
+DELETION_POLL_SECONDS = 3.0
+
+_POLL_SECONDS = 5.0
+_PATIENCE_SECONDS = 120.0
+_PATIENT_POLL_SECONDS = 15.0
+_LATE_POLL_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Create the group or change it in place; the body holds secrets and must not be logged."""
+
+    name: str
+    body: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """Replace the tags, which restarts nothing."""
+
+    name: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a group; a new one can have its name once it is gone."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a group that someone has stopped."""
+
+    name: str
+
+
+Step = Put | Tag | Delete | Start
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is wanted, and what was seen."""
+
+    desired: Desired
+    update: Update
+    """What it takes to bring the group to what is wanted."""
+    seen: Observation
+    strays: Sequence[str] = ()
+    """Other groups of this ModelDeployment, such as one in the region where it was before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do and what to say."""
+
+    steps: Sequence[Step]
+    draft: Draft
+    result: Result
+    events: Sequence[Event]
+
+
+def plan(subject: Subject, sight: Sight, now: datetime) -> Plan:
+    """Decide on steps and status."""
+    steps = list(_steps(sight))
+    draft = group_draft(subject, sight.seen, now)
+    pause = RequeueAfter(_pause(draft, steps, worked(subject, now)))
+    return Plan(steps, draft, pause, list(_events(subject, sight, draft)))
+
+
+def is_abandoned(subject: Subject) -> bool:
+    """Tell whether the user wants the ModelDeployment to go, whatever becomes of its group."""
+    return subject.metadata.annotations.get(ABANDON) == "true"
+
+
+def _steps(sight: Sight) -> Iterator[Step]:
+    desired, group = sight.desired, sight.seen.group
+    if group is None:
+        if sight.seen.room is None or sight.seen.room.admits(sight.seen.ahead):
+            yield Put(desired.name, desired.body)
+        return
+    match sight.update.way:
+        case Way.TAGS:
+            yield Tag(desired.name, merged_tags(desired, group))
+        case Way.IN_PLACE:
+            yield Put(desired.name, {**desired.body, "tags": merged_tags(desired, group)})
+        case Way.RECREATE:
+            yield Delete(desired.name)
+        case Way.NOTHING if is_stopped(group):
+            yield Start(desired.name)
+        case Way.NOTHING if is_serving(group):
+            yield from map(Delete, sight.strays)
+
+
+def _pause(draft: Draft, steps: Sequence[Step], waited: float) -> float:
+    """Return when to look again, since no watch tells of Azure; what takes long is asked for less often."""
+    kinds = {each.type for each in draft.conditions}
+    if steps or ConditionType.RECONCILING in kinds:
+        if waited >= _PATIENCE_SECONDS:
+            return _PATIENT_POLL_SECONDS
+        return DELETION_POLL_SECONDS if any(isinstance(step, Delete) for step in steps) else _POLL_SECONDS
+    if ConditionType.STALLED in kinds:
+        return _LATE_POLL_SECONDS
+    return INTERVAL_SECONDS
+
+
+def _events(subject: Subject, sight: Sight, draft: Draft) -> Iterator[Event]:
+    name, group = sight.desired.name, sight.seen.group
+    if group is None:
+        if is_ready(subject):
+            yield Event("GroupMissing", f"Container group {name} is gone and is made again", is_warning=True)
+    elif sight.update.drifted:
+        fields = ", ".join(sight.update.fields)
+        yield Event("DriftCorrected", f"Container group {name} was changed by someone else: {fields}")
+    elif is_stopped(group):
+        yield Event("GroupStopped", f"Container group {name} was stopped by someone else and is started")
+    if late := slow_event(subject, draft):
+        yield late

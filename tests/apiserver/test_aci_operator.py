@@ -1,0 +1,171 @@
+"""The operator's process between a real API server and an emulated Azure: from apply to nothing."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aci_world import place_spec
+from answering_groups import AnsweringGroups, answering
+from azure_emulator import SECRET, configured
+from container_groups import aci_spec
+from operator_process import Process, User, condition, is_stalled, operator
+
+from berth.core.errors import Gone
+from berth.core.keys import Key
+from berth.plan.pods import PORT
+from berth.plan.resources import COMPUTE_TARGETS, CONFIG_MAPS, MODEL_DEPLOYMENTS, SECRETS
+from berth_sandbox.azure.clock import Clock
+from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.server import Endpoint, served
+from berth_sandbox.cluster.control_plane import ControlPlane
+
+
+@pytest.fixture
+async def azure() -> AsyncIterator[Azure]:
+    groups = AnsweringGroups()
+    async with answering(groups):
+        yield configured(Azure(backing=groups, clock=Clock(factor=30)))
+
+
+@pytest.fixture
+async def endpoint(azure: Azure, tmp_path: Path) -> AsyncIterator[Endpoint]:
+    async with served(azure, tmp_path / "authority") as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def place(user: User, endpoint: Endpoint) -> AsyncIterator[Key]:
+    """A ComputeTarget for the test's namespace, with credentials and a model to serve."""
+    key = Key("", user.namespace)
+    allowed = {"matchLabels": {"kubernetes.io/metadata.name": user.namespace}}
+    await user.client.apply(
+        COMPUTE_TARGETS, manifest(COMPUTE_TARGETS, key, spec=place_spec(endpoint, allowedNamespaces=allowed))
+    )
+    await put_secret(user, SECRET)
+    content = manifest(CONFIG_MAPS, Key(user.namespace, "iris"), data={"model.onnx": "model"})
+    await user.client.apply(CONFIG_MAPS, content)
+    yield key
+    with suppress(Gone):
+        there = await user.client.get(COMPUTE_TARGETS, key)
+        await user.client.delete(COMPUTE_TARGETS, key, uid=there["metadata"]["uid"])
+        await user.client.merge_patch(COMPUTE_TARGETS, key, {"metadata": {"finalizers": None}})
+
+
+@pytest.fixture
+async def berth(
+    control_plane: ControlPlane, user: User, place: Key, tmp_path: Path
+) -> AsyncIterator[Process]:
+    async with operator(control_plane.kubeconfig, user.namespace, tmp_path / "berth-0.log") as process:
+        yield process
+
+
+def manifest(resource: Any, key: Key, **fields: Any) -> dict[str, Any]:
+    metadata = {"name": key.name, **({"namespace": key.namespace} if key.namespace else {})}
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **fields}
+
+
+async def put_secret(user: User, value: str) -> None:
+    body = manifest(SECRETS, Key(user.namespace, "azure"), stringData={"clientSecret": value})
+    await user.client.apply(SECRETS, body)
+
+
+async def until_gone(user: User, place: Key) -> None:
+    with suppress(Gone):
+        for _ in range(400):
+            await user.client.get(COMPUTE_TARGETS, place)
+            await asyncio.sleep(0.05)
+        pytest.fail("the ComputeTarget stays")
+
+
+def wanted(place: Key, **fields: Any) -> dict[str, Any]:
+    return aci_spec(computeTargetRef={"name": place.name}, **fields)
+
+
+async def test_apply_leads_to_an_answer_and_deletion_to_nothing(
+    user: User, azure: Azure, place: Key, berth: Process
+) -> None:
+    await user.apply(wanted(place))
+
+    ready = await user.until_ready()
+
+    (group,) = azure.service.group_ids()
+    host = f"{ready['status']['aci']['fqdn']}:{PORT}"
+    assert ready["status"]["scoringUri"] == f"http://{host}/score"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"http://{ready['status']['aci']['ip']}:{PORT}/score", json={}) as answer,
+    ):
+        assert await answer.json() == [0]
+    await user.delete()
+    await user.until_gone(MODEL_DEPLOYMENTS)
+    assert group not in azure.service.group_ids()
+    assert azure.service.group_ids() == []
+
+
+async def test_wrong_credentials_are_told_on_both_objects(
+    user: User, azure: Azure, place: Key, tmp_path: Path, control_plane: ControlPlane
+) -> None:
+    await put_secret(user, "expired")
+    async with operator(control_plane.kubeconfig, user.namespace, tmp_path / "berth-0.log"):
+        await user.apply(wanted(place))
+        told = condition(await user.until(is_stalled), "Stalled")
+        assert told["reason"] == "AuthenticationFailed"
+        for _ in range(100):
+            there = await user.client.get(COMPUTE_TARGETS, place)
+            if condition(there, "Stalled"):
+                break
+            await asyncio.sleep(0.05)
+        assert condition(there, "Stalled")["reason"] == "AuthenticationFailed"
+
+
+async def test_an_operator_that_is_killed_is_made_up_for(
+    user: User, azure: Azure, place: Key, tmp_path: Path, control_plane: ControlPlane
+) -> None:
+    log = tmp_path / "berth-0.log"
+    async with operator(control_plane.kubeconfig, user.namespace, log) as process:
+        await user.apply(wanted(place))
+        for _ in range(2000):
+            if azure.service.group_ids():
+                break
+            await asyncio.sleep(0.01)
+        await process.stop(signal.SIGKILL)
+    async with operator(control_plane.kubeconfig, user.namespace, log):
+        await user.until_ready()
+        assert len(azure.requests.of("ContainerGroups_CreateOrUpdate")) == 1
+        assert len(azure.service.group_ids()) == 1
+
+
+async def test_a_compute_target_in_use_stays_until_its_last_user_is_gone(
+    user: User, azure: Azure, place: Key, berth: Process
+) -> None:
+    await user.apply(wanted(place))
+    await user.until_ready()
+    there = await user.client.get(COMPUTE_TARGETS, place)
+    await user.client.delete(COMPUTE_TARGETS, place, uid=there["metadata"]["uid"])
+    assert (await user.client.get(COMPUTE_TARGETS, place))["metadata"]["finalizers"]
+    await user.delete()
+    await user.until_gone(MODEL_DEPLOYMENTS)
+    await until_gone(user, place)
+
+
+async def test_a_changed_spec_reaches_the_group_in_place_or_by_a_new_one(
+    user: User, azure: Azure, place: Key, berth: Process
+) -> None:
+    await user.apply(wanted(place))
+    await user.until_ready()
+
+    await user.apply(wanted(place, env=[{"name": "A", "value": "b"}]))
+    await user.until_ready()
+    assert len(azure.requests.of("ContainerGroups_CreateOrUpdate")) == 2
+    assert azure.requests.of("ContainerGroups_Delete") == []
+
+    await user.apply(wanted(place, resources={"requests": {"cpu": 2, "memory": "4G"}}))
+    await user.until_ready()
+    assert len(azure.requests.of("ContainerGroups_CreateOrUpdate")) == 3
+    assert len(azure.requests.of("ContainerGroups_Delete")) == 1
+    assert len(azure.service.group_ids()) == 1

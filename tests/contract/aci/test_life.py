@@ -1,0 +1,188 @@
+"""The life of a ModelDeployment on ACI, from apply to nothing."""
+
+import asyncio
+import base64
+
+import pytest
+from aci_world import SPEC, World
+from azure_clients import asked
+
+from berth.core.keys import Key
+from berth.plan.resources import CONFIG_MAPS, SECRETS
+from berth_sandbox.azure.faults import SlowDelete
+
+
+async def test_apply_leads_to_ready_with_an_address(world: World) -> None:
+    world.apply()
+
+    await world.settle(5)
+
+    there = world.get()
+    assert there is not None
+    assert world.is_ready, there["status"]
+    (name,) = world.groups
+    assert there["status"]["scoringUri"].endswith(".eastus.azurecontainer.io:5001/score")
+    assert there["status"]["aci"]["resourceId"].endswith(name)
+    assert world.asked[-1].endswith(":5001/readyz")
+    assert world.is_held()
+    assert world.writes == ["CreateOrUpdate"]
+
+
+async def test_deletion_leaves_nothing(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+
+    world.delete()
+    await world.settle(3)
+
+    assert world.get() is None
+    assert world.groups == []
+
+
+async def test_what_is_settled_costs_no_write_and_few_reads(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+    world.azure.requests.clear()
+    before = list(world.cluster.writes)
+
+    for _ in range(5):
+        world.pass_time(60)
+        await world.once()
+
+    assert world.cluster.writes == before
+    assert asked(world.azure) == {"ContainerGroups_ListByResourceGroup": 5}
+
+
+async def test_a_new_variable_is_put_in_place(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+    (name,) = world.groups
+    world.azure.requests.clear()
+
+    world.apply(SPEC | {"env": [{"name": "A", "value": "b"}]})
+    await world.settle(5)
+
+    assert world.is_ready
+    assert world.groups == [name]
+    assert world.writes == ["CreateOrUpdate"]
+
+
+async def test_what_azure_does_not_change_is_deleted_and_made_again(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+    world.azure.requests.clear()
+
+    world.apply(SPEC | {"resources": {"requests": {"cpu": 2, "memory": "4G"}}})
+    await world.settle(6)
+
+    assert world.is_ready
+    assert len(world.groups) == 1
+    assert world.writes == ["Delete", "CreateOrUpdate"]
+
+
+async def test_a_changed_config_map_arrives_with_one_restart(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+    world.azure.requests.clear()
+
+    world.put_data(CONFIG_MAPS, Key("demo", "iris"), {"model.onnx": "another model"})
+    world.pass_time(60)
+    await world.settle(5)
+
+    assert world.is_ready
+    assert world.writes == ["CreateOrUpdate"]
+
+
+async def test_keys_are_made_once_and_sent_out_of_sight(world: World) -> None:
+    world.apply(SPEC | {"auth": {"mode": "Key"}})
+    await world.settle(5)
+
+    keys = world.get(SECRETS, Key("demo", "iris-keys"))
+    assert keys is not None
+    assert sorted(keys["data"]) == ["primaryKey", "secondaryKey"]
+    (put,) = world.azure.requests.of("ContainerGroups_CreateOrUpdate")
+    (volume,) = [each for each in put.request_body["properties"]["volumes"] if each["name"] == "berth-keys"]
+    assert volume["secret"].keys() == keys["data"].keys()
+    first = base64.b64decode(keys["data"]["primaryKey"]).decode()
+    assert first not in str(world.get()) + str(put.request_body["tags"])
+
+
+async def test_a_new_operator_finds_all_as_it_is_wanted(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+    world.azure.requests.clear()
+    before = list(world.cluster.writes)
+
+    world.restart()
+    await world.settle(2)
+
+    assert world.writes == []
+    assert world.cluster.writes == before
+
+
+async def test_a_move_to_another_region_leaves_no_group_behind(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+    before = world.groups
+
+    world.apply(SPEC | {"aci": {"location": "westus"}})
+    await world.settle(8)
+    world.pass_time(60)
+    await world.settle(3)
+
+    assert world.is_ready
+    assert len(world.groups) == 1
+    assert world.groups != before
+
+
+@pytest.mark.parametrize("change", [{"deletionPolicy": "Retain"}, {}], ids=["retained", "abandoned"])
+async def test_a_group_can_be_kept(world: World, change: dict[str, str]) -> None:
+    world.apply()
+    await world.settle(5)
+    world.azure.requests.clear()
+
+    annotations = {} if change else {"berth.dev/abandon": "true"}
+    world.apply(SPEC | change, **annotations)
+    world.delete()
+    await world.settle(2)
+
+    assert world.get() is None
+    assert len(world.groups) == 1
+    assert world.writes == []
+
+
+async def test_a_deletion_that_takes_its_time_is_waited_for(world: World) -> None:
+    world.apply()
+    await world.settle(5)
+    world.azure.faults.add(SlowDelete(25), "DELETE")
+
+    world.delete()
+    await world.settle(2)
+    assert world.get() is not None
+
+    await world.settle(4)
+    assert world.get() is None
+    assert world.groups == []
+
+
+async def test_a_golden_request_has_to_pass_first(world: World) -> None:
+    world.apply(SPEC | {"validation": {"request": {"body": "{}"}, "expect": {"body": "[0]"}}})
+    await world.settle(3)
+    assert not world.is_ready
+
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await world.settle(1)
+
+    assert world.is_ready
+    assert [url for url in world.asked if url.endswith(":5001/score")] == ["http://198.18.0.1:5001/score"]
+
+
+async def test_a_suspended_one_makes_no_group(world: World) -> None:
+    world.apply(SPEC | {"suspend": True})
+    await world.settle(3)
+    assert world.writes == []
+
+    world.apply(SPEC)
+    await world.settle(5)
+    assert world.is_ready

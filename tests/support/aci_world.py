@@ -1,0 +1,323 @@
+"""An operator's ACI half in this process, between a cluster in memory and an emulated Azure over HTTPS."""
+
+import base64
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from azure_emulator import CLIENT, REGION, RESOURCE_GROUP, SECRET, SUBSCRIPTION, TENANT
+from container_groups import IMAGE, aci_spec
+from simulated_cluster import SimulatedCluster
+
+from berth.api.azure import Cloud, Credentials
+from berth.api.common import Target
+from berth.azure.connection import Connection
+from berth.azure.container_groups import ContainerGroups
+from berth.core.errors import ReconcileError
+from berth.core.keys import Key
+from berth.core.queue import WorkQueue
+from berth.core.results import Result
+from berth.feed import Feed
+from berth.places import PlaceReconciler
+from berth.plan.group_plan import INTERVAL_SECONDS
+from berth.plan.observed import FINALIZER
+from berth.plan.report import Event
+from berth.plan.resources import (
+    COMPUTE_TARGETS,
+    CONFIG_MAPS,
+    MODEL_DEPLOYMENTS,
+    NAMESPACES,
+    SECRETS,
+    Resource,
+)
+from berth.plan.subject import Subject
+from berth.reconcile import Reconciler
+from berth.targets.aci import AciTarget
+from berth.targets.aci_content import Contents
+from berth.targets.aci_listing import Listings
+from berth.targets.azure import Places
+from berth.targets.golden import Answer, GoldenRequests
+from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.server import Endpoint
+
+Object = dict[str, Any]
+
+OPERATOR_NAMESPACE = "berth-system"
+_WRITES = [
+    f"ContainerGroups_{verb}" for verb in ("CreateOrUpdate", "Update", "Delete", "Start", "Stop", "Restart")
+]
+_CREATED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+IRIS, PLACE = Key("demo", "iris"), Key("", "dev")
+SPEC = aci_spec(computeTargetRef={"name": PLACE.name}, auth={"mode": "None"})
+
+
+def place_spec(endpoint: Endpoint, **fields: Any) -> Object:
+    """Give a ComputeTarget's spec for the emulated Azure, open to the namespace demo."""
+    return {
+        "kind": "ACI",
+        "cloud": {
+            "name": "Custom",
+            "resourceManager": endpoint.url,
+            "authority": endpoint.url,
+            "caBundle": endpoint.ca_file.read_text(),
+        },
+        "credentials": {"tenantId": TENANT, "clientId": CLIENT, "secretRef": {"name": "azure"}},
+        "allowedNamespaces": {"matchLabels": {"team": "a"}},
+        "aci": {"subscriptionId": SUBSCRIPTION, "resourceGroup": RESOURCE_GROUP, "location": REGION},
+        **fields,
+    }
+
+
+@dataclass
+class Clock:
+    """A clock that stands until a test moves it, on the wall and otherwise."""
+
+    seconds: float = 5.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return _CREATED + timedelta(seconds=self.seconds)
+
+
+class StatefulCluster(SimulatedCluster):
+    """A cluster in memory whose objects have status and finalizers, as ours have."""
+
+    async def apply_status(self, resource: Resource, body: Object) -> Object:
+        stored = self._stored(resource, key_of(body))
+        self.writes.append(f"status {resource.kind}")
+        stored.status = body["status"]
+        self._touch(stored, stored.raw)
+        return stored.raw
+
+    async def apply(
+        self, resource: Resource, body: Object, *, manager: str = "berth", force: bool = True
+    ) -> Object:
+        if "finalizers" not in body["metadata"]:
+            return await super().apply(resource, body, manager=manager, force=force)
+        stored = self._stored(resource, key_of(body))
+        self.writes.append(f"finalizers {resource.kind}")
+        stored.metadata["finalizers"] = body["metadata"]["finalizers"]
+        self._touch(stored, stored.raw)
+        if "deletionTimestamp" in stored.metadata and not stored.metadata["finalizers"]:
+            del self.objects[resource, key_of(body)]
+        return stored.raw
+
+
+class Killed(BaseException):
+    """What ends an operator at once, whatever it does."""
+
+
+class Mortal:
+    """Clients of Azure that kill the operator when a number of remote calls was answered."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._opened: dict[ContainerGroups, _MortalGroups] = {}
+        self.calls = 0
+        self.last: int | None = None
+
+    async def container_groups(
+        self, subscription: str, cloud: Cloud, credentials: Credentials, client_secret: str | None = None
+    ) -> Any:
+        opened = await self._connection.container_groups(subscription, cloud, credentials, client_secret)
+        return self._opened.setdefault(opened, _MortalGroups(opened, self))
+
+    def count(self) -> None:
+        self.calls += 1
+        if self.calls == self.last:
+            raise Killed
+
+
+class _MortalGroups:
+    def __init__(self, groups: ContainerGroups, counter: Mortal) -> None:
+        self._groups = groups
+        self._counter = counter
+
+    def __getattr__(self, operation: str) -> Any:
+        call = getattr(self._groups, operation)
+
+        async def counted(*args: Any) -> Any:
+            answer = await call(*args)
+            self._counter.count()
+            return answer
+
+        return counted
+
+
+@dataclass
+class World:
+    """The ModelDeployment demo/iris on the ComputeTarget dev."""
+
+    azure: Azure
+    endpoint: Endpoint
+    connection: Connection
+    clock: Clock
+    cluster: StatefulCluster = field(default_factory=StatefulCluster)
+    events: list[Event] = field(default_factory=list)
+    answers: bool = True
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.mortal = Mortal(self.connection)
+        self.put(NAMESPACES, Key("", "kube-system"), {})
+        self.put(NAMESPACES, Key("", IRIS.namespace), {}, labels={"team": "a"})
+        self.put_data(SECRETS, Key(OPERATOR_NAMESPACE, "azure"), {"clientSecret": SECRET})
+        self.put_data(CONFIG_MAPS, Key(IRIS.namespace, "iris"), {"model.onnx": "model"})
+        self.put(COMPUTE_TARGETS, PLACE, {"spec": place_spec(self.endpoint)})
+        self.restart()
+
+    def restart(self) -> None:
+        """Start a new operator that knows nothing but what cluster and Azure hold."""
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self.feed = Feed(self.queue, WorkQueue())
+        places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
+        contents = Contents(self.cluster, OPERATOR_NAMESPACE)
+        listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
+        self.target = AciTarget(
+            self.cluster,
+            places=places,
+            contents=contents,
+            listings=listings,
+            image=IMAGE,
+            probe=self._probe,
+            golden=GoldenRequests(self.cluster, self._post, self.queue.add),
+            clock=self.clock.monotonic,
+        )
+        self.reconciler = Reconciler(
+            self.feed.stores[MODEL_DEPLOYMENTS],
+            {Target.ACI: self.target},
+            api=self.cluster,
+            recorder=self,
+            clock=self.clock.now,
+        )
+        self.places = PlaceReconciler(
+            self.cluster,
+            places=places,
+            contents=contents,
+            listings=listings,
+            users=self.feed.users,
+            clock=self.clock.now,
+        )
+
+    def put(self, resource: Resource, key: Key, fields: Object, **metadata: Any) -> None:
+        """Place an object, or what takes its place."""
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, **fields}
+        self.cluster.put(
+            resource, body | {"metadata": {"name": key.name, "namespace": key.namespace, **metadata}}
+        )
+
+    def put_data(self, resource: Resource, key: Key, entries: dict[str, str]) -> None:
+        """Place a ConfigMap or Secret."""
+        if resource is SECRETS:
+            entries = {name: base64.b64encode(value.encode()).decode() for name, value in entries.items()}
+        self.put(resource, key, {"data": entries})
+
+    def apply(self, spec: Object | None = None, key: Key = IRIS, **annotations: str) -> None:
+        """Let the user apply a ModelDeployment, over the one that is there."""
+        there = self.cluster.objects.get((MODEL_DEPLOYMENTS, key))
+        if there is None:
+            self.put(MODEL_DEPLOYMENTS, key, {"spec": spec or SPEC})
+            self.cluster.objects[MODEL_DEPLOYMENTS, key].status = {"observedGeneration": -1}
+            return
+        stored = self.cluster.objects[MODEL_DEPLOYMENTS, key]
+        kept = stored.metadata | {"generation": stored.metadata["generation"] + 1}
+        status = stored.status
+        self.put(MODEL_DEPLOYMENTS, key, {"spec": spec or SPEC}, annotations=annotations)
+        fresh = self.cluster.objects[MODEL_DEPLOYMENTS, key]
+        fresh.metadata |= {name: value for name, value in kept.items() if name != "resourceVersion"}
+        fresh.status = status
+
+    def delete(self, resource: Resource = MODEL_DEPLOYMENTS, key: Key = IRIS) -> None:
+        """Let the user delete an object."""
+        stored = self.cluster.objects[resource, key]
+        if not stored.metadata.get("finalizers"):
+            del self.cluster.objects[resource, key]
+            return
+        before = stored.raw
+        stored.metadata["deletionTimestamp"] = "2026-11-01T12:00:00Z"
+        self.cluster._touch(stored, before)
+
+    def get(self, resource: Resource = MODEL_DEPLOYMENTS, key: Key = IRIS) -> Object | None:
+        """Read an object, or None."""
+        return self.cluster.raw(resource, key)
+
+    def condition(self, kind: str, resource: Resource = MODEL_DEPLOYMENTS, key: Key = IRIS) -> Object:
+        """A condition of an object, empty where it is absent."""
+        there = self.get(resource, key) or {"status": {}}
+        return next((each for each in there["status"].get("conditions", ()) if each["type"] == kind), {})
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the status says Ready of the present generation."""
+        there, verdict = self.get(), self.condition("Ready")
+        current = there is not None and verdict.get("observedGeneration") == there["metadata"]["generation"]
+        return current and verdict["status"] == "True"
+
+    @property
+    def writes(self) -> list[str]:
+        """The operations that changed a group, in the order in which they were asked for."""
+        return [exchange.operation.partition("_")[2] for exchange in self.azure.requests.of(*_WRITES)]
+
+    @property
+    def groups(self) -> list[str]:
+        """The names of all groups in the emulated Azure."""
+        return [each.name for each in self.azure.service.group_ids()]
+
+    def _watch(self) -> None:
+        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS):
+            found = self.cluster.labelled(resource, {})
+            for raw in found.values():
+                self.feed.changed(resource, raw)
+            present = {key: raw["metadata"]["uid"] for key, raw in found.items()}
+            self.feed.listed(resource, "", present, self.cluster.version)
+
+    async def once(self, key: Key = IRIS) -> Result:
+        """Let the watches tell all there is, then run one pass."""
+        self._watch()
+        return await self.reconciler.reconcile(key)
+
+    async def attempt(self, key: Key = IRIS) -> Result | ReconcileError:
+        """Run one pass; what it fails of is told in the status, as the workers do."""
+        try:
+            return await self.once(key)
+        except ReconcileError as error:
+            await self.reconciler.report_failure(key, error)
+            return error
+
+    async def place_once(self) -> Result:
+        """Run one pass over the ComputeTarget."""
+        self._watch()
+        return await self.places.reconcile(PLACE)
+
+    async def settle(self, passes: int = 12, key: Key = IRIS) -> None:
+        """Run passes, between which time goes by in Azure and here."""
+        for _ in range(passes):
+            await self.attempt(key)
+            self.pass_time(10)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by in Azure and here."""
+        self.azure.clock.advance(seconds)
+        self.clock.seconds += seconds
+
+    def is_held(self) -> bool:
+        """Tell whether the finalizer is there."""
+        there = self.get()
+        return there is not None and FINALIZER in there["metadata"].get("finalizers", ())
+
+    def record(self, subject: Subject, event: Event) -> None:
+        self.events.append(event)
+
+    async def _probe(self, url: str) -> bool:
+        self.asked.append(url)
+        return self.answers
+
+    async def _post(self, url: str, body: str, headers: Any) -> Answer:
+        self.asked.append(url)
+        return Answer(200, "[0]")
+
+
+def key_of(body: Object) -> Key:
+    return Key(body["metadata"].get("namespace", ""), body["metadata"]["name"])
