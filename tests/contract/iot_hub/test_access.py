@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import requests
-from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessToken, TokenCredential
+from azure.identity import ClientSecretCredential
 from azure.iot.hub import IoTHubConfigurationManager
 from azure.iot.hub.models import Device, DeviceCapabilities, QuerySpecification
 from azure.iot.hub.sastoken import SasToken
@@ -18,7 +19,7 @@ from msrest.exceptions import ClientRequestError, HttpOperationError
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.configuration import configure
-from berth_sandbox.azure.iot_hub.access import AUDIENCE, RIGHTS
+from berth_sandbox.azure.iot_hub.access import RIGHTS
 from berth_sandbox.azure.server import Endpoint, served
 
 OTHER_KEY = base64.b64encode(b"o" * 32).decode()
@@ -97,9 +98,9 @@ async def test_a_token_that_is_not_sound_opens_nothing(
 
 
 class Signed:
-    """A credential that gives a token of the emulated directory."""
+    """A credential that gives a token for a service, whatever it is asked for."""
 
-    def __init__(self, azure: Azure, audience: str = AUDIENCE) -> None:
+    def __init__(self, azure: Azure, audience: str) -> None:
         form = {
             "client_id": CLIENT,
             "client_secret": SECRET,
@@ -107,14 +108,12 @@ class Signed:
             "scope": f"{audience}/.default",
         }
         self._token = azure.directory.token(TENANT, form)["access_token"]
-        self.scopes: list[str] = []
 
-    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
-        self.scopes.extend(scopes)
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
         return AccessToken(self._token, int(time.time()) + 3600)
 
 
-async def with_identity(endpoint: Endpoint, credential: Signed) -> IoTHubConfigurationManager:
+async def with_identity(endpoint: Endpoint, credential: TokenCredential) -> IoTHubConfigurationManager:
     manager = IoTHubConfigurationManager.from_token_credential(
         endpoint.url.removeprefix("https://"), credential
     )
@@ -125,14 +124,20 @@ async def with_identity(endpoint: Endpoint, credential: Signed) -> IoTHubConfigu
 async def test_an_identity_with_a_role_may_what_the_role_says(
     azure: Azure, endpoint: Endpoint, clients: Clients
 ) -> None:
-    credential = Signed(azure)
+    credential = ClientSecretCredential(
+        TENANT,
+        CLIENT,
+        SECRET,
+        authority=endpoint.url,
+        connection_verify=str(endpoint.ca_file),
+        disable_instance_discovery=True,
+    )
     manager = await with_identity(endpoint, credential)
     assert await refusal(clients, manager.get_configurations) == UNAUTHORIZED
 
     azure.hubs.access(HUB).roles[CLIENT] = RIGHTS
 
     assert (await clients(manager.create_configuration, layer())).id == "iris"
-    assert set(credential.scopes) == {f"{AUDIENCE}/.default"}
     assert azure.requests.of("Configuration_CreateOrUpdate")[0].principal == CLIENT
 
 
