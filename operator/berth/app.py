@@ -35,6 +35,7 @@ from berth.settings import Settings
 from berth.targets.aci import AciTarget, Probe
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_refusals import Refusals
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
 from berth.targets.golden import GoldenRequests
@@ -152,18 +153,26 @@ class Operator:
         places = Places(api, self._feed.stores[COMPUTE_TARGETS], clients, namespace)
         contents = Contents(api, namespace)
         listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
+        refusals = Refusals(time.monotonic)
         target = AciTarget(
             api,
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             image=self._settings.scoring_image,
             probe=probe,
             golden=golden,
             clock=time.monotonic,
         )
         reconciler = PlaceReconciler(
-            api, places=places, contents=contents, listings=listings, users=self._feed.users, clock=_now
+            api,
+            places=places,
+            contents=contents,
+            listings=listings,
+            refusals=refusals,
+            users=self._feed.users,
+            clock=_now,
         )
         return target, reconciler
 
