@@ -76,6 +76,7 @@ def test_settings_reach_the_operator(render: Render) -> None:
         "operator.workers=4",
         "operator.connections=40",
         "operator.resyncSeconds=86400",
+        "operator.orphanGraceSeconds=604800",
         "operator.logLevel=DEBUG",
         "scoringImage.pullPolicy=Never",
         "watchNamespaces={team-a,team-b}",
@@ -89,6 +90,7 @@ def test_settings_reach_the_operator(render: Render) -> None:
         "BERTH_WORKERS": "4",
         "BERTH_CONNECTIONS": "40",
         "BERTH_RESYNC_SECONDS": "86400",
+        "BERTH_ORPHAN_GRACE_SECONDS": "604800",
         "BERTH_SHUTDOWN_GRACE_SECONDS": "20",
     }
 

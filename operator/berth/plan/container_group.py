@@ -25,6 +25,7 @@ from berth.plan.group_content import (
 )
 from berth.plan.group_endpoint import endpoint
 from berth.plan.group_names import FINGERPRINT, Owner, Slot, dns_label, given_label, group_name, tags_of
+from berth.plan.group_retention import policy_tag
 from berth.plan.group_size import group_size
 from berth.plan.pods import KEYS, USER, config_variables, own_variables
 from berth.plan.sources import Source, sources
@@ -129,7 +130,7 @@ def scoring_image(group: Mapping[str, Any]) -> str | None:
 def _build(recipe: Recipe, image: str, key: bytes) -> Desired:
     body = _body(recipe, image)
     generation = recipe.subject.metadata.generation
-    tags = recipe.owner.tags(generation, fingerprint(body, key))
+    tags = recipe.owner.tags(generation, fingerprint(body, key)) | policy_tag(recipe.subject)
     return Desired(recipe.name, {**body, "tags": tags})
 
 

@@ -285,6 +285,7 @@ def test_the_tags_tell_whose_the_group_is() -> None:
         "berth-uid": "uid-1",
         "berth-generation": "7",
         "berth-fingerprint": wanted.fingerprint,
+        "berth-deletion-policy": "Delete",
     }
     assert all(not set(name) & set("<>%&\\?/") for name in wanted.tags)
 
