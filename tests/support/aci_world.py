@@ -36,6 +36,7 @@ from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
 from berth.targets.aci_refusals import Refusals
+from berth.targets.aci_sweeper import Sweeper, SweepObserver
 from berth.targets.azure import Places
 from berth.targets.golden import Answer, GoldenRequests
 from berth_sandbox.azure.cloud import Azure
@@ -48,6 +49,7 @@ _WRITES = [
     f"ContainerGroups_{verb}" for verb in ("CreateOrUpdate", "Update", "Delete", "Start", "Stop", "Restart")
 ]
 _CREATED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+GRACE_SECONDS = 600.0
 IRIS, PLACE = Key("demo", "iris"), Key("", "dev")
 SPEC = aci_spec(computeTargetRef={"name": PLACE.name}, auth={"mode": "None"})
 
@@ -148,7 +150,7 @@ class _MortalGroups:
 
 
 @dataclass
-class World:
+class World(SweepObserver):
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
 
     azure: Azure
@@ -159,6 +161,9 @@ class World:
     events: list[Event] = field(default_factory=list)
     answers: bool = True
     asked: list[str] = field(default_factory=list)
+    served: set[str] = field(default_factory=lambda: {IRIS.namespace})
+    suspected: int = 0
+    swept: int = 0
 
     def __post_init__(self) -> None:
         self.mortal = Mortal(self.connection)
@@ -177,6 +182,7 @@ class World:
         contents = Contents(self.cluster, OPERATOR_NAMESPACE)
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
         refusals = Refusals(self.clock.monotonic)
+        self.listings, self.compute_targets = listings, places
         self.target = AciTarget(
             self.cluster,
             places=places,
@@ -195,12 +201,24 @@ class World:
             recorder=self,
             clock=self.clock.now,
         )
+        self.sweeper = Sweeper(
+            self.cluster,
+            subjects=self.feed.stores[MODEL_DEPLOYMENTS],
+            places=places,
+            contents=contents,
+            listings=listings,
+            recorder=self,
+            observer=self,
+            serves=lambda namespace: namespace in self.served,
+            grace=GRACE_SECONDS,
+        )
         self.places = PlaceReconciler(
             self.cluster,
             places=places,
             contents=contents,
             listings=listings,
             refusals=refusals,
+            sweeper=self.sweeper,
             users=self.feed.users,
             clock=self.clock.now,
         )
@@ -324,6 +342,15 @@ class World:
 
     def _wake(self, key: Key) -> None:
         self.queue.add(key)
+
+    def record_about(self, key: Key, uid: str, event: Event) -> None:
+        self.events.append(event)
+
+    def orphans(self, count: int) -> None:
+        self.suspected = count
+
+    def orphan_deleted(self) -> None:
+        self.swept += 1
 
     async def _probe(self, url: str) -> bool:
         self.asked.append(url)
