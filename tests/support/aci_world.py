@@ -148,6 +148,20 @@ class _MortalGroups:
         return counted
 
 
+class Asked:
+    """Endpoints that are asked within the pass, of which each answers or none."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def answers(self, key: Key, url: str) -> bool:
+        self._world.asked.append(url)
+        return self._world.answers
+
+    def forget(self, key: Key) -> None:
+        pass
+
+
 @dataclass
 class World(SweepObserver):
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
@@ -180,6 +194,7 @@ class World(SweepObserver):
         places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
         contents = Contents(self.cluster, OPERATOR_NAMESPACE)
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
+        self.probes = Asked(self)
         self.listings, self.compute_targets = listings, places
         self.target = AciTarget(
             self.cluster,
@@ -187,7 +202,7 @@ class World(SweepObserver):
             contents=contents,
             listings=listings,
             image=IMAGE,
-            probe=self._probe,
+            probes=self.probes,
             golden=GoldenRequests(self.cluster, self._post, self.queue.add),
             clock=self.clock.monotonic,
         )
@@ -336,10 +351,6 @@ class World(SweepObserver):
 
     def orphan_deleted(self) -> None:
         self.swept += 1
-
-    async def _probe(self, url: str) -> bool:
-        self.asked.append(url)
-        return self.answers
 
     async def _post(self, url: str, body: str, headers: Any) -> Answer:
         self.asked.append(url)
