@@ -19,7 +19,6 @@ from operator_process import Process, User, condition, is_stalled, operator
 from berth.core.errors import Gone
 from berth.core.keys import Key
 from berth.plan.group_names import Owner
-from berth.plan.pods import PORT
 from berth.plan.resources import COMPUTE_TARGETS, CONFIG_MAPS, MODEL_DEPLOYMENTS, NAMESPACES, SECRETS
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
@@ -96,11 +95,10 @@ async def test_apply_leads_to_an_answer_and_deletion_to_nothing(
     ready = await user.until_ready()
 
     (group,) = azure.service.group_ids()
-    host = f"{ready['status']['aci']['fqdn']}:{PORT}"
-    assert ready["status"]["scoringUri"] == f"http://{host}/score"
+    assert ready["status"]["scoringUri"] == f"http://{ready['status']['aci']['fqdn']}/score"
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"http://{ready['status']['aci']['ip']}:{PORT}/score", json={}) as answer,
+        session.post(f"http://{ready['status']['aci']['ip']}/score", json={}) as answer,
     ):
         assert await answer.json() == [0]
     await user.delete()

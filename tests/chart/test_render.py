@@ -185,7 +185,7 @@ def test_the_service_monitor_selects_the_metrics_service(render: Render) -> None
 def test_the_network_policy_leaves_open_what_the_operator_needs(render: Render) -> None:
     policy = render("networkPolicy.enabled=true").one("NetworkPolicy")["spec"]
     open_ports = {port["port"] for rule in policy["egress"] for port in rule.get("ports", [])}
-    assert open_ports == {53, 443, 6443, 5001}
+    assert open_ports == {53, 80, 443, 6443, 5001}
     assert {"to": [{"namespaceSelector": {}}]} in policy["egress"]
     assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
 

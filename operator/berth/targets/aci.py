@@ -16,6 +16,7 @@ from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
 from berth.plan.group_causes import init_containers, telling
 from berth.plan.group_changes import Update, Way, update
+from berth.plan.group_endpoint import observed_endpoint
 from berth.plan.group_names import Owner, group_name, refuse_stranger
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
 from berth.plan.group_quota import read_room
@@ -23,7 +24,6 @@ from berth.plan.group_recovery import Setback, has_ended, is_due, is_given_up, s
 from berth.plan.group_retention import is_abandoned, is_retained, retained_tags, retains
 from berth.plan.group_status import Observation, is_serving
 from berth.plan.observed import FINALIZER
-from berth.plan.pods import PORT
 from berth.plan.report import is_ready
 from berth.plan.resources import MODEL_DEPLOYMENTS
 from berth.plan.subject import Subject
@@ -334,7 +334,7 @@ def _worth_reading(subject: Subject, group: Json) -> Iterator[str]:
 
 def _root(group: Json) -> str:
     """Return the URL of the group; its name may be known later than its address."""
-    return f"http://{group['properties']['ipAddress']['ip']}:{PORT}"
+    return observed_endpoint(group).root(group["properties"]["ipAddress"]["ip"])
 
 
 def _readiness_path(group: Json) -> str:
