@@ -16,6 +16,7 @@ from berth_sandbox.access import Access
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.forward import forwarded
 from berth_sandbox.progress import step
+from berth_sandbox.runner import last_lines
 
 MANIFEST = folders.REPOSITORY / "sandbox" / "azure.yaml"
 PLACE = folders.REPOSITORY / "examples" / "compute-target.yaml"
@@ -23,7 +24,7 @@ NAMESPACE = "azure"
 GROUPS_NAMESPACE = "azure-container-groups"
 SETTINGS = "settings"
 URL = "https://azure.azure.svc"
-CLIENT_SECRET = "of an emulator"  # noqa: S105 - whoever is in the cluster may use it
+CLIENT_SECRET = "of an emulator"  # whoever is in the cluster may use it
 
 Object = dict[str, Any]
 
@@ -35,10 +36,19 @@ def install(access: Access) -> None:
         authority = _authority(access) or _new_authority()
         settings = {**authority, "configuration.json": json.dumps(_configuration(place["spec"]))}
         _apply(access, *_objects(settings))
-        access.kubectl("rollout", "status", "deployment/azure", f"--namespace={NAMESPACE}", "--timeout=2m")
+        _wait_until_serving(access)
         place["spec"]["cloud"] = _cloud(authority["ca.pem"])
         name = place["spec"]["credentials"]["secretRef"]["name"]
         _apply(access, _secret(chart.SYSTEM_NAMESPACE, name, {"clientSecret": CLIENT_SECRET}), place)
+
+
+def _wait_until_serving(access: Access) -> None:
+    where = f"--namespace={NAMESPACE}"
+    try:
+        access.kubectl("rollout", "status", "deployment/azure", where, "--timeout=2m")
+    except SandboxError as error:
+        log = access.kubectl("logs", "deployment/azure", "--tail=12", where)
+        raise SandboxError(f"{error}\n{last_lines(log)}") from None
 
 
 @contextmanager
@@ -105,4 +115,6 @@ def _secret(namespace: str, name: str, entries: Mapping[str, str]) -> Object:
 
 
 def _apply(access: Access, *objects: Object) -> None:
-    access.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    access.kubectl(
+        "apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    )

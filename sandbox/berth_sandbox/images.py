@@ -57,9 +57,7 @@ OPERATOR = Image(
     "localhost/berth", "operator/Dockerfile", (*SHARED_INPUTS, "operator", "README.md", "LICENSE")
 )
 SCORING = Image("localhost/berth-scoring", "scoring/Dockerfile", (*SHARED_INPUTS, "scoring"))
-AZURE = Image(
-    "localhost/berth-azure", "sandbox/Dockerfile", (*SHARED_INPUTS, "sandbox/berth_sandbox/azure")
-)
+AZURE = Image("localhost/berth-azure", "sandbox/Dockerfile", (*SHARED_INPUTS, "sandbox/berth_sandbox/azure"))
 OWN = (OPERATOR, SCORING, AZURE)
 
 

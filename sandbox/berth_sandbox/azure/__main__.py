@@ -33,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--configuration", type=Path, help="JSON: tenants and subscriptions")
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument("--factor", type=float, default=1.0, help="seconds that pass there in one of ours")
-    pace.add_argument("--pods", metavar="NAMESPACE", help="run the groups as Pods of this cluster's namespace")
+    pace.add_argument(
+        "--pods", metavar="NAMESPACE", help="run the groups as Pods of this cluster's namespace"
+    )
     return parser
 
 

@@ -2,7 +2,7 @@
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,37 +27,33 @@ class Api:
         self._token = token
 
     async def create(self, kind: str, body: Document) -> None:
-        """Create an object; `kind` is in the plural."""
-        await self._send("POST", f"/{kind}", body=body)
+        """Create an object of a kind, in the plural; a field that there is not is refused."""
+        async with self._asked("POST", f"/{kind}", {"fieldValidation": "Strict"}, body):
+            pass
 
     async def list(self, kind: str, **selectors: str) -> list[Document]:
         """Return the objects that a `labelSelector` or `fieldSelector` chooses."""
-        items: list[Document] = (await self._read(f"/{kind}", **selectors))["items"]
-        return items
+        async with self._asked("GET", f"/{kind}", selectors) as answer:
+            items: list[Document] = (await answer.json())["items"]
+            return items
 
     async def delete(self, kind: str, **selectors: str) -> None:
         """Delete the objects that selectors choose; they are gone a little later."""
-        await self._send("DELETE", f"/{kind}", **selectors)
+        async with self._asked("DELETE", f"/{kind}", selectors):
+            pass
 
     async def log(self, pod: str, container: str) -> str:
         """Return what a container wrote since its last start, each line after its time."""
+        query = {"container": container, "timestamps": "true"}
         try:
-            return await self._send("GET", f"/pods/{pod}/log", container=container, timestamps="true")
+            async with self._asked("GET", f"/pods/{pod}/log", query) as answer:
+                return await answer.text()
         except Refusal:  # it has not begun
             return ""
 
-    async def _read(self, path: str, **query: str) -> Document:
-        async with self._asked("GET", path, query) as answer:
-            document: Document = await answer.json()
-            return document
-
-    async def _send(self, method: str, path: str, body: Document | None = None, **query: str) -> str:
-        async with self._asked(method, path, query, body) as answer:
-            return await answer.text()
-
     @asynccontextmanager
     async def _asked(
-        self, method: str, path: str, query: dict[str, str], body: Document | None = None
+        self, method: str, path: str, query: Mapping[str, str], body: Document | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Authorization": f"Bearer {self._token()}"}
         async with self._session.request(

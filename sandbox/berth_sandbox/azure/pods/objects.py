@@ -120,7 +120,7 @@ def _resources(container: Container) -> Document:
 
 
 def _security_context(asked: Document) -> Document:
-    """Keep what has the same meaning in both; Azure's seccomp profile is a file, Kubernetes' the name of one."""
+    """Keep what means the same in both; a seccomp profile is a file in Azure, and a name in Kubernetes."""
     return {name: value for name, value in asked.items() if name != "seccompProfile"}
 
 
