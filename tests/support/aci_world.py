@@ -149,6 +149,20 @@ class _MortalGroups:
         return counted
 
 
+class Asked:
+    """Endpoints that are asked within the pass, of which each answers or none."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def answers(self, key: Key, url: str) -> bool:
+        self._world.asked.append(url)
+        return self._world.answers
+
+    def forget(self, key: Key) -> None:
+        pass
+
+
 @dataclass
 class World(SweepObserver):
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
@@ -182,6 +196,7 @@ class World(SweepObserver):
         contents = Contents(self.cluster, OPERATOR_NAMESPACE)
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
         refusals = Refusals(self.clock.monotonic)
+        self.probes = Asked(self)
         self.listings, self.compute_targets = listings, places
         self.target = AciTarget(
             self.cluster,
@@ -190,8 +205,8 @@ class World(SweepObserver):
             listings=listings,
             refusals=refusals,
             image=IMAGE,
-            probe=self._probe,
             golden=GoldenRequests(self.cluster, self._post, self._wake),
+            probes=self.probes,
             clock=self.clock.monotonic,
         )
         self.reconciler = Reconciler(
@@ -351,10 +366,6 @@ class World(SweepObserver):
 
     def orphan_deleted(self) -> None:
         self.swept += 1
-
-    async def _probe(self, url: str) -> bool:
-        self.asked.append(url)
-        return self.answers
 
     async def _post(self, url: str, body: str, headers: Any) -> Answer:
         self.asked.append(url)
