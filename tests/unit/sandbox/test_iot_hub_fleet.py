@@ -276,13 +276,13 @@ class Pods:
 
 
 def test_what_really_runs_is_told_and_seen(hub: Hub) -> None:
-    hub.backing = pods = Pods()
+    hub.fleet.backing = pods = Pods()
     hub.register(["real", "simulated"], {})
     put(hub, "base", base_content(), priority=0)
     put(hub, "iris", layer_content())
     hub.clock.advance(100)
 
-    hub.tell_backing()
+    hub.fleet.tell_backing(hub.now)
 
     assert pods.told == {"real": {"edgeAgent", "edgeHub", "iris"}}
     states = {
@@ -291,6 +291,10 @@ def test_what_really_runs_is_told_and_seen(hub: Hub) -> None:
     }
     assert (states["real"]["runtimeStatus"], states["real"]["exitCode"]) == ("failed", 3)
     assert states["simulated"]["runtimeStatus"] == "running"
+    hub.clock.advance(100)
+    query = "SELECT deviceId FROM devices.modules WHERE properties.reported.modules.iris.runtimeStatus = '{}'"
+    found = {status: hub.query(query.format(status), 9, None).items for status in ("failed", "running")}
+    assert found == {"failed": [{"deviceId": "real"}], "running": [{"deviceId": "simulated"}]}
 
 
 @pytest.mark.parametrize(
