@@ -20,6 +20,7 @@ from berth.core.results import Result
 from berth.feed import Feed
 from berth.places import PlaceReconciler
 from berth.plan.group_plan import INTERVAL_SECONDS
+from berth.plan.labels import MANAGED_BY
 from berth.plan.observed import FINALIZER
 from berth.plan.report import Event
 from berth.plan.resources import (
@@ -177,6 +178,7 @@ class World(SweepObserver):
     served: set[str] = field(default_factory=lambda: {IRIS.namespace})
     suspected: int = 0
     swept: int = 0
+    is_blind: bool = False
 
     def __post_init__(self) -> None:
         self.mortal = Mortal(self.connection)
@@ -191,8 +193,14 @@ class World(SweepObserver):
         """Start a new operator that knows nothing but what cluster and Azure hold."""
         self.queue: WorkQueue[Key] = WorkQueue()
         self.feed = Feed(self.queue, WorkQueue())
-        places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
-        contents = Contents(self.cluster, OPERATOR_NAMESPACE)
+        places = Places(
+            self.cluster,
+            self.feed.stores[COMPUTE_TARGETS],
+            self.mortal,
+            OPERATOR_NAMESPACE,
+            is_blind=lambda: self.is_blind,
+        )
+        contents = Contents(self.cluster, OPERATOR_NAMESPACE, self.feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
         self.probes = Asked(self)
         self.listings, self.compute_targets = listings, places
@@ -299,8 +307,9 @@ class World(SweepObserver):
         return [each.name for each in self.azure.service.group_ids()]
 
     def _watch(self) -> None:
-        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS):
-            found = self.cluster.labelled(resource, {})
+        kinds = {COMPUTE_TARGETS: {}, MODEL_DEPLOYMENTS: {}, SECRETS: {MANAGED_BY: "berth"}}
+        for resource, labels in kinds.items():
+            found = self.cluster.labelled(resource, labels)
             for raw in found.values():
                 self.feed.changed(resource, raw)
             present = {key: raw["metadata"]["uid"] for key, raw in found.items()}
