@@ -36,6 +36,7 @@ from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
 from berth.targets.aci_probes import Probes
+from berth.targets.aci_refusals import Refusals
 from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
@@ -162,11 +163,13 @@ class Operator:
         )
         contents = Contents(api, namespace, self._feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
+        refusals = Refusals(time.monotonic)
         target = AciTarget(
             api,
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             image=self._settings.scoring_image,
             probes=probes,
             golden=golden,
@@ -188,6 +191,7 @@ class Operator:
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             sweeper=sweeper,
             users=self._feed.users,
             clock=_now,

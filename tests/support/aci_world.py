@@ -36,6 +36,7 @@ from berth.reconcile import Reconciler
 from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_refusals import Refusals
 from berth.targets.aci_sweeper import Sweeper, SweepObserver
 from berth.targets.azure import Places
 from berth.targets.golden import Answer, GoldenRequests
@@ -202,6 +203,7 @@ class World(SweepObserver):
         )
         contents = Contents(self.cluster, OPERATOR_NAMESPACE, self.feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
+        refusals = Refusals(self.clock.monotonic)
         self.probes = Asked(self)
         self.listings, self.compute_targets = listings, places
         self.target = AciTarget(
@@ -209,9 +211,10 @@ class World(SweepObserver):
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             image=IMAGE,
+            golden=GoldenRequests(self.cluster, self._post, self._wake),
             probes=self.probes,
-            golden=GoldenRequests(self.cluster, self._post, self.queue.add),
             clock=self.clock.monotonic,
         )
         self.reconciler = Reconciler(
@@ -237,10 +240,15 @@ class World(SweepObserver):
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             sweeper=self.sweeper,
             users=self.feed.users,
             clock=self.clock.now,
         )
+
+    def follow(self, queue: WorkQueue[Key]) -> None:
+        """Let the watches wake the workers of a queue, ComputeTargets among them."""
+        self.queue = self.feed._queue = self.feed._places = queue
 
     def put(self, resource: Resource, key: Key, fields: Object, **metadata: Any) -> None:
         """Place an object, or what takes its place."""
@@ -306,18 +314,25 @@ class World(SweepObserver):
         """The names of all groups in the emulated Azure."""
         return [each.name for each in self.azure.service.group_ids()]
 
-    def _watch(self) -> None:
-        kinds = {COMPUTE_TARGETS: {}, MODEL_DEPLOYMENTS: {}, SECRETS: {MANAGED_BY: "berth"}}
-        for resource, labels in kinds.items():
-            found = self.cluster.labelled(resource, labels)
-            for raw in found.values():
-                self.feed.changed(resource, raw)
-            present = {key: raw["metadata"]["uid"] for key, raw in found.items()}
+    def look(self) -> None:
+        """Let the watches tell all there is."""
+        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS):
+            known = self.feed.stores[resource]
+            found = {
+                key: stored
+                for (kind, key), stored in self.cluster.objects.items()
+                if kind == resource and (resource is not SECRETS or is_own(stored.raw))
+            }
+            for key, stored in found.items():
+                seen = known.get(key)
+                if seen is None or seen.resource_version < int(stored.metadata["resourceVersion"]):
+                    self.feed.changed(resource, stored.raw)
+            present = {key: stored.metadata["uid"] for key, stored in found.items()}
             self.feed.listed(resource, "", present, self.cluster.version)
 
     async def once(self, key: Key = IRIS) -> Result:
         """Let the watches tell all there is, then run one pass."""
-        self._watch()
+        self.look()
         return await self.reconciler.reconcile(key)
 
     async def attempt(self, key: Key = IRIS) -> Result | ReconcileError:
@@ -330,7 +345,7 @@ class World(SweepObserver):
 
     async def place_once(self) -> Result:
         """Run one pass over the ComputeTarget."""
-        self._watch()
+        self.look()
         return await self.places.reconcile(PLACE)
 
     async def settle(self, passes: int = 12, key: Key = IRIS) -> None:
@@ -352,6 +367,9 @@ class World(SweepObserver):
     def record(self, subject: Subject, event: Event) -> None:
         self.events.append(event)
 
+    def _wake(self, key: Key) -> None:
+        self.queue.add(key)
+
     def record_about(self, key: Key, uid: str, event: Event) -> None:
         self.events.append(event)
 
@@ -364,6 +382,10 @@ class World(SweepObserver):
     async def _post(self, url: str, body: str, headers: Any) -> Answer:
         self.asked.append(url)
         return Answer(200, "[0]")
+
+
+def is_own(body: Object) -> bool:
+    return bool(body["metadata"].get("labels", {}).get(MANAGED_BY) == "berth")
 
 
 def key_of(body: Object) -> Key:
