@@ -160,6 +160,7 @@ class World(SweepObserver):
     events: list[Event] = field(default_factory=list)
     answers: bool = True
     asked: list[str] = field(default_factory=list)
+    trusted: list[bytes | None] = field(default_factory=list)
     served: set[str] = field(default_factory=lambda: {IRIS.namespace})
     suspected: int = 0
     swept: int = 0
@@ -337,11 +338,12 @@ class World(SweepObserver):
     def orphan_deleted(self) -> None:
         self.swept += 1
 
-    async def _probe(self, url: str) -> bool:
+    async def _probe(self, url: str, certificate: bytes | None) -> bool:
         self.asked.append(url)
+        self.trusted.append(certificate)
         return self.answers
 
-    async def _post(self, url: str, body: str, headers: Any) -> Answer:
+    async def _post(self, url: str, body: str, headers: Any, certificate: bytes | None) -> Answer:
         self.asked.append(url)
         return Answer(200, "[0]")
 

@@ -23,13 +23,16 @@ class Endpoint:
 
 
 PLAIN = Endpoint("http", _USUAL["http"])
+TLS = Endpoint("https", _USUAL["https"])
 OWN = Endpoint("http", PORT)
 """What a server other than Berth's is asked to listen on."""
 
 
 def endpoint(spec: ModelDeploymentSpec) -> Endpoint:
     """Return how the group of a ModelDeployment is spoken to."""
-    return OWN if spec.has_own_server else PLAIN
+    if spec.has_own_server:
+        return OWN
+    return TLS if spec.tls else PLAIN
 
 
 def observed_endpoint(group: Mapping[str, Any]) -> Endpoint:

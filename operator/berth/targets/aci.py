@@ -22,6 +22,7 @@ from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
 from berth.plan.group_quota import read_room
 from berth.plan.group_retention import is_abandoned, is_retained, retained_tags, retains
 from berth.plan.group_status import Observation, is_serving
+from berth.plan.group_tls import observed_certificate
 from berth.plan.observed import FINALIZER
 from berth.plan.report import is_ready
 from berth.plan.resources import MODEL_DEPLOYMENTS
@@ -44,8 +45,8 @@ Json = Mapping[str, Any]
 class Probe(Protocol):
     """Asks an endpoint whether it is ready; never raises."""
 
-    async def __call__(self, url: str) -> bool:
-        """Tell whether the answer was 200."""
+    async def __call__(self, url: str, certificate: bytes | None) -> bool:
+        """Tell whether the answer was 200; by HTTPS with the certificate of this SHA-256, if one is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +216,14 @@ class AciTarget:
         given = group["properties"].get("ipAddress") or {}
         if not is_serving(group) or given.get("type") != "Public":
             return None
-        return await self._probe(f"{_root(group)}{_readiness_path(group)}")
+        return await self._probe(f"{_root(group)}{_readiness_path(group)}", observed_certificate(group))
 
     def _golden_outcome(
         self, subject: Subject, desired: Desired, change: Update, group: Json
     ) -> Golden | None:
         if subject.spec.validation and change.way is Way.NOTHING and is_serving(group):
-            return self._golden.outcome(subject, _root(group), desired.fingerprint)
+            certificate = observed_certificate(group)
+            return self._golden.outcome(subject, _root(group), desired.fingerprint, certificate)
         self._golden.forget(subject.key)
         return None
 
