@@ -32,9 +32,10 @@ from berth.plan.labels import SELECT_OWN
 from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, Resource
 from berth.reconcile import Reconciler
 from berth.settings import Settings
-from berth.targets.aci import AciTarget, Probe
+from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_probes import Probes
 from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
@@ -127,7 +128,8 @@ class Operator:
         clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
         golden = GoldenRequests(api, endpoints.post, self._queue.add)
-        aci, place_reconciler = self._make_aci(api, clients, endpoints.is_ready, golden)
+        probes = Probes(endpoints.is_ready, self._queue.add)
+        aci, place_reconciler = self._make_aci(api, clients, probes, golden)
         self._reconciler = self._make_reconciler(api, golden, aci)
         self._place_workers = Workers(
             self._place_queue,
@@ -147,7 +149,7 @@ class Operator:
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
 
     def _make_aci(
-        self, api: Api, clients: Clients, probe: Probe, golden: GoldenRequests
+        self, api: Api, clients: Clients, probes: Probes, golden: GoldenRequests
     ) -> tuple[AciTarget, PlaceReconciler]:
         """Both see Azure by the same lists."""
         namespace = self._settings.operator_namespace
@@ -160,7 +162,7 @@ class Operator:
             contents=contents,
             listings=listings,
             image=self._settings.scoring_image,
-            probe=probe,
+            probes=probes,
             golden=golden,
             clock=time.monotonic,
         )

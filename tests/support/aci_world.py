@@ -148,6 +148,21 @@ class _MortalGroups:
         return counted
 
 
+class Asked:
+    """Endpoints that are asked within the pass, of which each answers or none."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def answers(self, key: Key, url: str, certificate: bytes | None) -> bool:
+        self._world.asked.append(url)
+        self._world.trusted.append(certificate)
+        return self._world.answers
+
+    def forget(self, key: Key) -> None:
+        pass
+
+
 @dataclass
 class World(SweepObserver):
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
@@ -181,6 +196,7 @@ class World(SweepObserver):
         places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
         contents = Contents(self.cluster, OPERATOR_NAMESPACE)
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
+        self.probes = Asked(self)
         self.listings, self.compute_targets = listings, places
         self.target = AciTarget(
             self.cluster,
@@ -188,7 +204,7 @@ class World(SweepObserver):
             contents=contents,
             listings=listings,
             image=IMAGE,
-            probe=self._probe,
+            probes=self.probes,
             golden=GoldenRequests(self.cluster, self._post, self.queue.add),
             clock=self.clock.monotonic,
         )
@@ -337,11 +353,6 @@ class World(SweepObserver):
 
     def orphan_deleted(self) -> None:
         self.swept += 1
-
-    async def _probe(self, url: str, certificate: bytes | None) -> bool:
-        self.asked.append(url)
-        self.trusted.append(certificate)
-        return self.answers
 
     async def _post(self, url: str, body: str, headers: Any, certificate: bytes | None) -> Answer:
         self.asked.append(url)

@@ -16,10 +16,11 @@ from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
 from berth.plan.group_causes import init_containers, telling
 from berth.plan.group_changes import Update, Way, update
-from berth.plan.group_endpoint import observed_endpoint
+from berth.plan.group_endpoint import observed_root, readiness_url
 from berth.plan.group_names import Owner, group_name, refuse_stranger
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
 from berth.plan.group_quota import read_room
+from berth.plan.group_recovery import Setback, has_ended, is_due, is_given_up, setback
 from berth.plan.group_retention import is_abandoned, is_retained, retained_tags, retains
 from berth.plan.group_status import Observation, is_serving
 from berth.plan.group_tls import observed_certificate
@@ -37,16 +38,22 @@ from berth.targets.finalizer import hold, release
 from berth.targets.golden import GoldenRequests
 
 SLOW_ROUND_SECONDS = 600.0
-"""A list shows no crash: each group is read this often at least."""
+"""A list shows neither a crash nor a stop: each group is read this often at least."""
 
 Json = Mapping[str, Any]
 
 
-class Probe(Protocol):
-    """Asks an endpoint whether it is ready; never raises."""
+class Probes(Protocol):
+    """Asks endpoints whether they are ready, beside the passes."""
 
-    async def __call__(self, url: str, certificate: bytes | None) -> bool:
-        """Tell whether the answer was 200; by HTTPS with the certificate of this SHA-256, if one is given."""
+    async def answers(self, key: Key, url: str, certificate: bytes | None) -> bool:
+        """Tell whether an endpoint answers, as far as is known; a change of that brings another pass.
+
+        By HTTPS it must show the certificate of this SHA-256, if one is given.
+        """
+
+    def forget(self, key: Key) -> None:
+        """Ask no more on behalf of a ModelDeployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,10 @@ class _Memory:
     """What this pass puts back."""
     repair: _Repair | None = None
     """What an earlier one has put back."""
+    retry: Setback | None = None
+    """What this pass makes again."""
+    setback: Setback | None = None
+    """What Azure has given up, and earlier passes have made again."""
 
 
 class AciTarget:
@@ -90,7 +101,7 @@ class AciTarget:
         contents: Contents,
         listings: Listings,
         image: str,
-        probe: Probe,
+        probes: Probes,
         golden: GoldenRequests,
         clock: Callable[[], float],
     ) -> None:
@@ -99,7 +110,7 @@ class AciTarget:
         self._contents = contents
         self._listings = listings
         self._image = image
-        self._probe = probe
+        self._probes = probes
         self._golden = golden
         self._clock = clock
         self._lines = Lines()
@@ -117,7 +128,7 @@ class AciTarget:
         await self._places.admit(subject)
         site = await self._places.site_of(subject)
         memory = self._memories.setdefault(subject.key, _Memory(site))
-        memory.site, memory.begun = site, None
+        memory.site, memory.begun, memory.retry = site, None, None
         content = await self._contents.read(subject, site)
         recipe = Recipe(subject, site.place, await self._contents.cluster(), content)
         key = await self._contents.fingerprint_key()
@@ -142,6 +153,7 @@ class AciTarget:
             memory.known = None
             await self._take(subject, memory.site, step)
         memory.repair = memory.begun or memory.repair
+        memory.setback = memory.retry or memory.setback
 
     async def end(self, subject: Subject) -> Result:
         """Delete the group, and let the ModelDeployment go once Azure says that there is none."""
@@ -160,6 +172,7 @@ class AciTarget:
         """Wait and ask no more."""
         self._lines.forget(key)
         self._golden.forget(key)
+        self._probes.forget(key)
         self._memories.pop(key, None)
 
     async def _steady(self, site: Site, recipe: Recipe, key: bytes) -> Sight | None:
@@ -172,7 +185,8 @@ class AciTarget:
         if entry is None or self._clock() - known.at >= SLOW_ROUND_SECONDS:
             return None
         desired = desired_group(recipe, self._image, key, entry)
-        if update(desired, entry).way is not Way.NOTHING:
+        is_same = update(desired, entry).way is Way.NOTHING
+        if not is_same or not await self._answers(known.group):  # GET tells why, or what nobody can ask
             return None
         strays = [name for name in listing.of(recipe.owner) if name != recipe.name]
         return Sight(desired, Update(Way.NOTHING), Observation(known.group, answers=True), strays)
@@ -188,6 +202,7 @@ class AciTarget:
 
     async def _present(self, site: Site, recipe: Recipe, desired: Desired, group: Json) -> Sight:
         subject, change = recipe.subject, self._paced(recipe.subject.key, desired, update(desired, group))
+        change = self._retried(subject, desired, change, group)
         self._lines.grant(subject.key, recipe.name)
         seen = Observation(
             group,
@@ -197,7 +212,8 @@ class AciTarget:
             self._golden_outcome(subject, desired, change, group),
         )
         if change.way is Way.NOTHING and is_serving(group) and seen.answers is not False:
-            self._memories[subject.key].known = _Known(subject.metadata.uid, self._clock(), group)
+            memory = self._memories[subject.key]
+            memory.known, memory.setback = _Known(subject.metadata.uid, self._clock(), group), None
         return Sight(desired, change, seen)
 
     def _paced(self, key: Key, desired: Desired, change: Update) -> Update:
@@ -211,19 +227,34 @@ class AciTarget:
         memory.begun = repair
         return change
 
+    def _retried(self, subject: Subject, desired: Desired, change: Update, group: Json) -> Update:
+        """Make again what Azure gave up, once its pause is over."""
+        if change.way > Way.TAGS or not (is_given_up(group) or has_ended(group)):
+            return change
+        memory, now = self._memories[subject.key], self._clock()
+        memory.setback = setback(memory.setback, desired.fingerprint, now)
+        if not is_due(subject, group, memory.setback, now):
+            return change
+        memory.retry = memory.setback.again(now)
+        return Update(Way.RECREATE)
+
     async def _answers(self, group: Json) -> bool | None:
         """Ask at a public address alone: the operator may have no way into a subnet."""
         given = group["properties"].get("ipAddress") or {}
         if not is_serving(group) or given.get("type") != "Public":
             return None
-        return await self._probe(f"{_root(group)}{_readiness_path(group)}", observed_certificate(group))
+        owner = Owner.read(group)
+        if owner is None:
+            return None
+        key = Key(owner.namespace, owner.name)
+        return await self._probes.answers(key, readiness_url(group), observed_certificate(group))
 
     def _golden_outcome(
         self, subject: Subject, desired: Desired, change: Update, group: Json
     ) -> Golden | None:
         if subject.spec.validation and change.way is Way.NOTHING and is_serving(group):
             certificate = observed_certificate(group)
-            return self._golden.outcome(subject, _root(group), desired.fingerprint, certificate)
+            return self._golden.outcome(subject, observed_root(group), desired.fingerprint, certificate)
         self._golden.forget(subject.key)
         return None
 
@@ -304,13 +335,3 @@ def _worth_reading(subject: Subject, group: Json) -> Iterator[str]:
     is_fetched = any(each.name == FETCH_CONTAINER for each in init_containers(group)) and is_serving(group)
     if is_fetched and not is_ready(subject) and not all(model.sha256 for model in subject.spec.all_models):
         yield FETCH_CONTAINER
-
-
-def _root(group: Json) -> str:
-    """Return the URL of the group; its name may be known later than its address."""
-    return observed_endpoint(group).root(group["properties"]["ipAddress"]["ip"])
-
-
-def _readiness_path(group: Json) -> str:
-    probe = group["properties"]["containers"][0]["properties"].get("readinessProbe") or {}
-    return str((probe.get("httpGet") or {}).get("path") or "/")

@@ -150,7 +150,8 @@ def test_the_message_has_azures_words() -> None:
     assert conditions(draft(STARTING))["Ready"].message == "Azure says: provisioning Creating, group Pending"
     failure = AzureError(200, "InaccessibleImage", "The image 'a' is not accessible.")
     told = draft(Observation(group(WAITING, "Failed", "Pending"), failure=failure))
-    assert conditions(told)["Stalled"].message == "InaccessibleImage: The image 'a' is not accessible"
+    words = "InaccessibleImage: The image 'a' is not accessible; it is made again, later each time"
+    assert conditions(told)["Stalled"].message == words
 
 
 def test_who_waits_for_room_is_told_how_many_are_before() -> None:

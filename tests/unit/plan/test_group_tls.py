@@ -14,7 +14,7 @@ from deployments import Spec
 from berth.api.conditions import Reason
 from berth.core.errors import Terminal
 from berth.plan.group_content import Content
-from berth.plan.group_endpoint import observed_endpoint
+from berth.plan.group_endpoint import observed_root
 from berth.plan.group_tls import certificate_digest, observed_certificate
 from berth_scoring.config import ScoringConfig
 
@@ -41,7 +41,8 @@ def with_certificate(**entries: bytes) -> Content:
 @pytest.mark.parametrize("tls", [SECRET, SELF_SIGNED])
 def test_all_that_speaks_to_the_group_speaks_https_on_port_443(tls: Spec) -> None:
     there = shown(desired(aci_spec(tls=tls)))
-    assert observed_endpoint(there).root("h") == "https://h"
+    there["properties"]["ipAddress"]["ip"] = "h"
+    assert observed_root(there) == "https://h"
     assert there["properties"]["ipAddress"]["ports"] == [{"port": 443, "protocol": "TCP"}]
     container = scoring(tls)
     assert container["ports"] == [{"port": 443, "protocol": "TCP"}]
