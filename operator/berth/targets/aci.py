@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from berth.api.aci import AciTarget as AciSettings
 from berth.api.conditions import Reason
+from berth.core.backoff import Backoff
 from berth.core.errors import Gone, Immutable, Terminal, Transient
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
@@ -32,6 +33,7 @@ from berth.plan.validation import Golden
 from berth.targets.aci_content import Contents
 from berth.targets.aci_line import Lines
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_refusals import Refusals
 from berth.targets.azure import Places, Site
 from berth.targets.base import Cluster
 from berth.targets.finalizer import hold, release
@@ -100,6 +102,7 @@ class AciTarget:
         places: Places,
         contents: Contents,
         listings: Listings,
+        refusals: Refusals,
         image: str,
         probes: Probes,
         golden: GoldenRequests,
@@ -109,11 +112,13 @@ class AciTarget:
         self._places = places
         self._contents = contents
         self._listings = listings
+        self._refusals = refusals
         self._image = image
         self._probes = probes
         self._golden = golden
         self._clock = clock
         self._lines = Lines()
+        self._looks: Backoff[Key] = Backoff(base=group_plan.DELETION_POLL_SECONDS, cap=30.0)
         self._memories: dict[Key, _Memory] = {}
 
     async def observe(self, subject: Subject) -> Sight:
@@ -151,7 +156,8 @@ class AciTarget:
         memory = self._memories[subject.key]
         for step in plan.steps:
             memory.known = None
-            await self._take(subject, memory.site, step)
+            with self._refusals.heard(memory.site):
+                await self._take(subject, memory.site, step)
         memory.repair = memory.begun or memory.repair
         memory.setback = memory.retry or memory.setback
 
@@ -164,8 +170,9 @@ class AciTarget:
         elif retains(subject):
             await self._keep(subject)
         elif await self._delete_all(subject):
-            return RequeueAfter(group_plan.DELETION_POLL_SECONDS)
+            return RequeueAfter(self._looks.next(subject.key))
         await release(self._api, MODEL_DEPLOYMENTS, subject.metadata)
+        self._looks.reset(subject.key)
         return Done()
 
     def forget(self, key: Key) -> None:
@@ -195,15 +202,16 @@ class AciTarget:
         """Ask for room: the answer of a refused PUT tells less."""
         ahead = self._lines.join(recipe.subject, site, recipe.location)
         listing = await self._listings.recent(site)
-        own = listing.of_cluster(recipe.cluster) | self._lines.granted
+        own = listing.of_cluster(recipe.cluster) | self._lines.granted(site)
         usages = (await site.groups.usages(recipe.location)).body
         room = read_room(usages, recipe.location, site.place.quota, len(own - {recipe.name}))
+        self._lines.hold(recipe.subject.key, room is not None and room.is_quota_used_up)
         return Sight(desired, Update(Way.NOTHING), Observation(room=room, ahead=ahead))
 
     async def _present(self, site: Site, recipe: Recipe, desired: Desired, group: Json) -> Sight:
         subject, change = recipe.subject, self._paced(recipe.subject.key, desired, update(desired, group))
         change = self._retried(subject, desired, change, group)
-        self._lines.grant(subject.key, recipe.name)
+        self._lines.grant(subject.key, site, recipe.name)
         seen = Observation(
             group,
             change.way,
@@ -278,7 +286,7 @@ class AciTarget:
 
     async def _put(self, subject: Subject, site: Site, name: str, body: Json) -> None:
         """Send the group; what Azure does not change in place is deleted, and made by a later pass."""
-        self._lines.grant(subject.key, name)
+        self._lines.grant(subject.key, site, name)
         try:
             await site.groups.put(site.resource_group, name, dict(body))
         except Terminal:
@@ -300,7 +308,8 @@ class AciTarget:
         site = await self._places.site_of(subject)
         left = await self._left(site, subject)
         for group in left:
-            await self._delete(site, group["name"])
+            with self._refusals.heard(site):
+                await self._delete(site, group["name"])
         return bool(left)
 
     async def _delete(self, site: Site, name: str) -> None:
