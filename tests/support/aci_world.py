@@ -156,8 +156,9 @@ class Asked:
     def __init__(self, world: "World") -> None:
         self._world = world
 
-    async def answers(self, key: Key, url: str) -> bool:
+    async def answers(self, key: Key, url: str, certificate: bytes | None) -> bool:
         self._world.asked.append(url)
+        self._world.trusted.append(certificate)
         return self._world.answers
 
     def forget(self, key: Key) -> None:
@@ -176,6 +177,7 @@ class World(SweepObserver):
     events: list[Event] = field(default_factory=list)
     answers: bool = True
     asked: list[str] = field(default_factory=list)
+    trusted: list[bytes | None] = field(default_factory=list)
     served: set[str] = field(default_factory=lambda: {IRIS.namespace})
     suspected: int = 0
     swept: int = 0
@@ -379,7 +381,7 @@ class World(SweepObserver):
     def orphan_deleted(self) -> None:
         self.swept += 1
 
-    async def _post(self, url: str, body: str, headers: Any) -> Answer:
+    async def _post(self, url: str, body: str, headers: Any, certificate: bytes | None) -> Answer:
         self.asked.append(url)
         return Answer(200, "[0]")
 
