@@ -61,7 +61,10 @@ def forwarded_group(access: Access, deployment: Mapping[str, Any]) -> Iterator[s
         f"--field-selector=status.podIP={status['aci']['ip']}",
     ).split()
     if not pods:
-        raise SandboxError(f"No Pod has the address of the container group {status['aci']['resourceId']}.")
+        raise SandboxError(
+            f"No Pod has the address of the container group {status['aci']['resourceId']}. An Azure that was "
+            "started anew has no groups, and Berth makes them again: run this again in a minute."
+        )
     with forwarded(access, GROUPS_NAMESPACE, pods[0], urlsplit(status["scoringUri"]).port or 80) as url:
         yield url
 
