@@ -9,7 +9,7 @@ from berth_sandbox.azure.regions import QUOTAS, Subscription
 def configure(azure: Azure, document: Document) -> None:
     """Add what a document lists.
 
-    `systemIdentity` is the client id of the machine's own identity; `signingKey` lets tokens outlive a restart.
+    `systemIdentity` is the client id of the machine's own identity, `signingKey` signs tokens.
 
     `{"tenants": {TENANT: {CLIENT_ID: {"secrets": {SECRET: null}, "federated": [{"issuer", "subject"}]}}},
     "subscriptions": {ID: {"tenant": TENANT, "resourceGroups": [...], "quotas": {...}, "enabled": true}}}`
