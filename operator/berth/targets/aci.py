@@ -160,6 +160,8 @@ class AciTarget:
                 await self._take(subject, memory.site, step)
         memory.repair = memory.begun or memory.repair
         memory.setback = memory.retry or memory.setback
+        if not plan.steps and plan.is_ready:
+            await self._contents.drop_keys(subject)
 
     async def end(self, subject: Subject) -> Result:
         """Delete the group, and let the ModelDeployment go once Azure says that there is none."""

@@ -138,6 +138,31 @@ async def test_a_move_to_another_region_leaves_no_group_behind(world: World) -> 
     assert world.groups != before
 
 
+async def test_keys_that_nobody_is_asked_for_any_more_are_deleted(world: World) -> None:
+    key = Key("demo", "iris-keys")
+    world.apply(SPEC | {"auth": {"mode": "Key"}})
+    await world.settle(5)
+    assert world.get(SECRETS, key) is not None
+
+    world.apply(SPEC | {"auth": {"mode": "None"}})
+    await world.once()
+    assert world.get(SECRETS, key) is not None  # the group asks for them still
+    await world.settle(6)
+
+    assert world.is_ready
+    assert world.get(SECRETS, key) is None
+
+
+async def test_a_secret_of_that_name_that_someone_else_made_stays(world: World) -> None:
+    key = Key("demo", "iris-keys")
+    world.put_data(SECRETS, key, {"primaryKey": "mine"})
+    world.cluster.objects[SECRETS, key].metadata["labels"] = {"app.kubernetes.io/managed-by": "berth"}
+    world.apply()
+    await world.settle(6)
+    assert world.is_ready
+    assert world.get(SECRETS, key) is not None
+
+
 @pytest.mark.parametrize("change", [{"deletionPolicy": "Retain"}, {}], ids=["retained", "abandoned"])
 async def test_a_group_can_be_kept(world: World, change: dict[str, str]) -> None:
     world.apply()
