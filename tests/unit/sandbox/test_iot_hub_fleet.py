@@ -111,6 +111,13 @@ class TestRuns:
         hub.clock.advance(10)
         assert statuses(hub, "d") == {"base": "Applied"}
 
+    def test_one_of_many_that_share_their_tags_can_be_meant(self, hub: Hub) -> None:
+        hub.register(["a", "b", "c"], {"site": "x"})
+        put(hub, "base", base_content(), "deviceId = 'b' AND tags.site = 'x'", 0)
+        hub.clock.advance(10)
+
+        assert [statuses(hub, name) for name in "abc"] == [{}, {"base": "Applied"}, {}]
+
     def test_a_changed_condition_takes_effect_at_the_next_run(self, hub: Hub) -> None:
         hub.register(["a"], {"site": "a"})
         hub.register(["b"], {"site": "b"})
