@@ -216,6 +216,31 @@ class TestRuns:
         assert looked.module_twin("b", "$edgeAgent") == unseen.module_twin("b", "$edgeAgent")
 
 
+class TestQueriesOfThePast:
+    def test_each_of_several_changes_is_seen_when_its_time_has_come(self, hub: Hub) -> None:
+        hub.register(["d"], {"step": 0})
+        hub.clock.advance(100)
+        for step in (1, 2, 3):
+            hub.change_twin("d", {"tags": {"step": step}}, None)
+            hub.clock.advance(10)
+
+        seen = []
+        for _ in range(4):
+            seen.append(hub.query("SELECT tags.step AS step FROM devices", 1, None).items[0]["step"])
+            hub.clock.advance(10)
+
+        assert seen == [1, 2, 3, 3]
+        assert hub.twin("d")["tags"] == {"step": 3}
+
+    def test_what_is_no_longer_seen_is_forgotten(self, hub: Hub) -> None:
+        hub.register(["d"], {})
+        for step in range(50):
+            hub.clock.advance(20)
+            hub.change_twin("d", {"tags": {"step": step}}, None)
+
+        assert len(hub.fleet.devices["d"].twins) <= 4
+
+
 class TestScale:
     def test_devices_that_fare_alike_share_all_but_their_names(self, hub: Hub) -> None:
         hub.register([f"d{number}" for number in range(10_000)], {"site": "a"})
