@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from berth.api.aci import AciTarget as AciSettings
@@ -17,10 +18,12 @@ from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
 from berth.plan.group_causes import init_containers, telling
 from berth.plan.group_changes import Update, Way, update
-from berth.plan.group_names import Owner, group_name, refuse_stranger
+from berth.plan.group_names import Owner
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
 from berth.plan.group_quota import read_room
+from berth.plan.group_slots import Outlook, Work, look, told_slot
 from berth.plan.group_status import Observation, is_serving
+from berth.plan.group_succession import Succession, plan_succession, unvalidated
 from berth.plan.observed import FINALIZER
 from berth.plan.pods import PORT
 from berth.plan.report import is_ready
@@ -28,6 +31,7 @@ from berth.plan.resources import MODEL_DEPLOYMENTS
 from berth.plan.subject import Subject
 from berth.plan.validation import Golden
 from berth.targets.aci_content import Contents
+from berth.targets.aci_groups import left_groups, read_groups
 from berth.targets.aci_line import Lines
 from berth.targets.aci_listing import Listings
 from berth.targets.azure import Places, Site
@@ -53,7 +57,7 @@ class _Repair:
     """What was put back, of what was wanted."""
 
     at: float
-    fingerprint: str
+    generation: int
     fields: tuple[str, ...]
 
 
@@ -104,7 +108,7 @@ class AciTarget:
         self._lines = Lines()
         self._memories: dict[Key, _Memory] = {}
 
-    async def observe(self, subject: Subject) -> Sight:
+    async def observe(self, subject: Subject) -> Sight | Succession:
         """Read what is wanted and what is there."""
         try:
             return await self._observe(subject)
@@ -112,25 +116,52 @@ class AciTarget:
             self._lines.forget(subject.key)  # who cannot go on lets the others pass
             raise
 
-    async def _observe(self, subject: Subject) -> Sight:
+    async def _observe(self, subject: Subject) -> Sight | Succession:
         await self._places.admit(subject)
         site = await self._places.site_of(subject)
         memory = self._memories.setdefault(subject.key, _Memory(site))
         memory.site, memory.begun = site, None
         content = await self._contents.read(subject, site)
         recipe = Recipe(subject, site.place, await self._contents.cluster(), content)
+        recipe = replace(recipe, slot=told_slot(recipe))
         key = await self._contents.fingerprint_key()
         if (steady := await self._steady(site, recipe, key)) is not None:
             return steady
-        group = await self._get(site, recipe.name)
-        if group is None:
-            return await self._absent(site, recipe, desired_group(recipe, self._image, key, None))
-        refuse_stranger(recipe.owner, group)
-        desired = desired_group(recipe, self._image, key, group)
-        return await self._present(site, recipe, desired, group)
+        groups = await read_groups(site, recipe, self._listings)
 
-    def plan(self, subject: Subject, observation: Sight, now: datetime) -> Plan:
+        def build(recipe: Recipe, group: Json | None) -> Desired:
+            return desired_group(recipe, self._image, key, group)
+
+        return await self._seen(site, look(recipe, groups, build, partial(self._paced, subject)))
+
+    async def _seen(self, site: Site, outlook: Outlook) -> Sight | Succession:
+        work, live = outlook.work, outlook.live
+        if live is None:
+            return replace(await self._sight(site, work), strays=outlook.strays)
+        subject = unvalidated(work.recipe.subject)
+        heir = replace(work, recipe=replace(work.recipe, subject=subject))
+        if outlook.is_refused:
+            self._lines.forget(subject.key)
+            sight = Sight(heir.desired, heir.change, Observation(heir.group, heir.change.way))
+        else:
+            sight = await self._sight(site, heir)
+        return Succession(
+            live,
+            await self._answers(live),
+            replace(sight, strays=outlook.strays),
+            outlook.drifted,
+            is_refused=outlook.is_refused,
+        )
+
+    async def _sight(self, site: Site, work: Work) -> Sight:
+        if work.group is None:
+            return await self._absent(site, work.recipe, work.desired)
+        return await self._present(site, work.recipe, work.desired, work.group, work.change)
+
+    def plan(self, subject: Subject, observation: Sight | Succession, now: datetime) -> Plan:
         """Decide on steps and status."""
+        if isinstance(observation, Succession):
+            return plan_succession(subject, observation, now)
         return group_plan.plan(subject, observation, now)
 
     async def act(self, subject: Subject, plan: Plan) -> None:
@@ -140,7 +171,7 @@ class AciTarget:
         for step in plan.steps:
             memory.known = None
             await self._take(subject, memory.site, step)
-        memory.repair = memory.begun or memory.repair
+            memory.repair = memory.begun or memory.repair
 
     async def end(self, subject: Subject) -> Result:
         """Delete the group, and let the ModelDeployment go once Azure says that there is none."""
@@ -174,8 +205,9 @@ class AciTarget:
         desired = desired_group(recipe, self._image, key, entry)
         if update(desired, entry).way is not Way.NOTHING:
             return None
-        strays = [name for name in listing.of(recipe.owner) if name != recipe.name]
-        return Sight(desired, Update(Way.NOTHING), Observation(known.group, answers=True), strays)
+        if listing.of(recipe.owner) != [recipe.name]:
+            return None
+        return Sight(desired, Update(Way.NOTHING), Observation(known.group, answers=True))
 
     async def _absent(self, site: Site, recipe: Recipe, desired: Desired) -> Sight:
         """Ask for room: the answer of a refused PUT tells less."""
@@ -186,8 +218,10 @@ class AciTarget:
         room = read_room(usages, recipe.location, site.place.quota, len(own - {recipe.name}))
         return Sight(desired, Update(Way.NOTHING), Observation(room=room, ahead=ahead))
 
-    async def _present(self, site: Site, recipe: Recipe, desired: Desired, group: Json) -> Sight:
-        subject, change = recipe.subject, self._paced(recipe.subject.key, desired, update(desired, group))
+    async def _present(
+        self, site: Site, recipe: Recipe, desired: Desired, group: Json, change: Update
+    ) -> Sight:
+        subject = recipe.subject
         self._lines.grant(subject.key, recipe.name)
         seen = Observation(
             group,
@@ -200,11 +234,12 @@ class AciTarget:
             self._memories[subject.key].known = _Known(subject.metadata.uid, self._clock(), group)
         return Sight(desired, change, seen)
 
-    def _paced(self, key: Key, desired: Desired, change: Update) -> Update:
+    def _paced(self, subject: Subject, change: Update) -> Update:
         """Put the same back once in a slow round: each time restarts, and a policy of Azure's would win."""
         if not change.drifted:
             return change
-        memory, repair = self._memories[key], _Repair(self._clock(), desired.fingerprint, change.fields)
+        memory = self._memories[subject.key]
+        repair = _Repair(self._clock(), subject.metadata.generation, change.fields)
         last = memory.repair
         if last and replace(repair, at=last.at) == last and repair.at - last.at < SLOW_ROUND_SECONDS:
             return Update(Way.NOTHING)
@@ -259,24 +294,16 @@ class AciTarget:
         with contextlib.suppress(Gone):
             await site.groups.delete(site.resource_group, name)
 
-    async def _get(self, site: Site, name: str) -> Json | None:
-        try:
-            return (await site.groups.get(site.resource_group, name)).body
-        except Gone:
-            return None
-
     async def _left(self, site: Site, subject: Subject) -> list[str]:
-        """Name the groups that are still there: a list may lack one that was made a moment ago."""
+        """Name the groups that are still there."""
         owner = Owner.of(subject, await self._contents.cluster())
+        location = (subject.spec.aci or AciSettings()).location or site.place.location
         try:
-            listed = (await self._listings.fresh(site)).of(owner)
-            location = (subject.spec.aci or AciSettings()).location or site.place.location
-            group = None if listed else await self._get(site, group_name(owner, location))
+            return await left_groups(site, owner, location, self._listings)
         except Terminal as error:
             if error.reason is Reason.RESOURCE_GROUP_NOT_FOUND:
                 return []
             raise
-        return [group["name"]] if group and Owner.read(group) == owner else listed
 
 
 def _worth_reading(subject: Subject, group: Json) -> Iterator[str]:

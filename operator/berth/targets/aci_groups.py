@@ -1,0 +1,48 @@
+"""Reads all container groups of one ModelDeployment, of which there may be two for a while."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from berth.api.aci import AciUpdateStrategy
+from berth.core.errors import Gone
+from berth.plan.container_group import Recipe
+from berth.plan.group_names import Owner, Slot, group_name, refuse_stranger
+from berth.plan.group_slots import refuse_the_past, slots
+from berth.targets.aci_listing import Listings
+from berth.targets.azure import Site
+
+Json = Mapping[str, Any]
+
+
+async def read_groups(site: Site, recipe: Recipe, listings: Listings) -> dict[str, Json]:
+    """Read the groups by name: a list may lack one that was made a moment ago, or have one that is gone.
+
+    Raises Terminal where one belongs to someone else, and Conflict where one was made for a later spec.
+    """
+    is_blue_green = recipe.aci.update_strategy is AciUpdateStrategy.BLUE_GREEN
+    first = list(slots(recipe)) if is_blue_green else [recipe.name]
+    groups = await _read(site, first)
+    for group in groups.values():
+        refuse_stranger(recipe.owner, group)
+    listed = (await listings.recent(site)).of(recipe.owner)
+    groups |= await _read(site, [name for name in listed if name not in first])
+    refuse_the_past(recipe.subject, groups)
+    return groups
+
+
+async def left_groups(site: Site, owner: Owner, location: str, listings: Listings) -> list[str]:
+    """Name the groups that are still there: a list may lack one that was made a moment ago."""
+    if listed := (await listings.fresh(site)).of(owner):
+        return listed
+    found = await _read(site, [group_name(owner, location, slot) for slot in Slot])
+    return [name for name, group in found.items() if Owner.read(group) == owner]
+
+
+async def _read(site: Site, names: list[str]) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for name in names:
+        try:
+            found[name] = (await site.groups.get(site.resource_group, name)).body
+        except Gone:
+            continue
+    return found
