@@ -35,6 +35,7 @@ from berth.reconcile import Reconciler
 from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_sweeper import Sweeper, SweepObserver
 from berth.targets.azure import Places
 from berth.targets.golden import Answer, GoldenRequests
 from berth_sandbox.azure.cloud import Azure
@@ -47,6 +48,7 @@ _WRITES = [
     f"ContainerGroups_{verb}" for verb in ("CreateOrUpdate", "Update", "Delete", "Start", "Stop", "Restart")
 ]
 _CREATED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+GRACE_SECONDS = 600.0
 IRIS, PLACE = Key("demo", "iris"), Key("", "dev")
 SPEC = aci_spec(computeTargetRef={"name": PLACE.name}, auth={"mode": "None"})
 
@@ -146,8 +148,22 @@ class _MortalGroups:
         return counted
 
 
+class Asked:
+    """Endpoints that are asked within the pass, of which each answers or none."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def answers(self, key: Key, url: str) -> bool:
+        self._world.asked.append(url)
+        return self._world.answers
+
+    def forget(self, key: Key) -> None:
+        pass
+
+
 @dataclass
-class World:
+class World(SweepObserver):
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
 
     azure: Azure
@@ -158,6 +174,9 @@ class World:
     events: list[Event] = field(default_factory=list)
     answers: bool = True
     asked: list[str] = field(default_factory=list)
+    served: set[str] = field(default_factory=lambda: {IRIS.namespace})
+    suspected: int = 0
+    swept: int = 0
 
     def __post_init__(self) -> None:
         self.mortal = Mortal(self.connection)
@@ -175,13 +194,15 @@ class World:
         places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
         contents = Contents(self.cluster, OPERATOR_NAMESPACE)
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
+        self.probes = Asked(self)
+        self.listings, self.compute_targets = listings, places
         self.target = AciTarget(
             self.cluster,
             places=places,
             contents=contents,
             listings=listings,
             image=IMAGE,
-            probe=self._probe,
+            probes=self.probes,
             golden=GoldenRequests(self.cluster, self._post, self.queue.add),
             clock=self.clock.monotonic,
         )
@@ -192,11 +213,23 @@ class World:
             recorder=self,
             clock=self.clock.now,
         )
+        self.sweeper = Sweeper(
+            self.cluster,
+            subjects=self.feed.stores[MODEL_DEPLOYMENTS],
+            places=places,
+            contents=contents,
+            listings=listings,
+            recorder=self,
+            observer=self,
+            serves=lambda namespace: namespace in self.served,
+            grace=GRACE_SECONDS,
+        )
         self.places = PlaceReconciler(
             self.cluster,
             places=places,
             contents=contents,
             listings=listings,
+            sweeper=self.sweeper,
             users=self.feed.users,
             clock=self.clock.now,
         )
@@ -310,9 +343,14 @@ class World:
     def record(self, subject: Subject, event: Event) -> None:
         self.events.append(event)
 
-    async def _probe(self, url: str) -> bool:
-        self.asked.append(url)
-        return self.answers
+    def record_about(self, key: Key, uid: str, event: Event) -> None:
+        self.events.append(event)
+
+    def orphans(self, count: int) -> None:
+        self.suspected = count
+
+    def orphan_deleted(self) -> None:
+        self.swept += 1
 
     async def _post(self, url: str, body: str, headers: Any) -> Answer:
         self.asked.append(url)

@@ -13,7 +13,7 @@ from berth.plan.group_changes import Way, update
 from berth.plan.group_plan import Delete, Put, Sight, Start, Step, Tag, plan
 from berth.plan.group_quota import Room, Usage
 from berth.plan.group_slots import Outlook, Work, look, named, refuse_the_past, told_slot
-from berth.plan.group_status import Observation
+from berth.plan.group_status import Observation, is_serving
 from berth.plan.group_succession import Succession, plan_succession, unvalidated
 from berth.plan.report import next_status
 from berth.plan.subject import Subject
@@ -30,6 +30,7 @@ WISHES: dict[str, Spec] = {
 class There:
     """A group that was put at some time, and may have been told to go."""
 
+    name: str
     body: dict[str, Any]
     at: float
     gone_at: float | None = None
@@ -69,25 +70,26 @@ class World:
 
     def show(self) -> dict[str, dict[str, Any]]:
         """Give the groups as GET shows them; that one is being deleted is not shown."""
-        return {name: self._shown(name, there) for name, there in self.groups.items()}
+        return {name: self._shown(there) for name, there in self.groups.items()}
 
-    def _shown(self, name: str, there: There) -> dict[str, Any]:
-        wanted = Desired(name, there.body)
+    def _shown(self, there: There) -> dict[str, Any]:
+        wanted = Desired(there.name, there.body)
         fate = str(there.body["properties"]["containers"][0]["properties"].get("environmentVariables"))
         if FAILS in fate:
             return shown(wanted, "Failed", provisioningState="Failed")
         if HANGS in fate or self.seconds - there.at < START_SECONDS:
             return shown(wanted, "Pending", provisioningState="Creating")
         group = shown(wanted)
-        group["properties"]["ipAddress"]["fqdn"] = f"{name}.test"
-        for container in group["properties"]["containers"]:
-            container["properties"]["instanceView"] = {"currentState": {"state": "Running"}}
+        group["properties"]["ipAddress"]["fqdn"] = f"{there.name}.test"
+        group["properties"]["containers"][0]["properties"]["instanceView"] = {
+            "currentState": {"state": "Running"}
+        }
         return group
 
     def answers(self, name: str | None) -> bool:
         """Tell whether callers who use this group get an answer."""
         there = self.groups.get(name or "")
-        return there is not None and self._shown(name or "", there)["properties"]["instanceView"]["state"] == "Running"
+        return there is not None and is_serving(self._shown(there))
 
     @property
     def told(self) -> str | None:
@@ -115,8 +117,8 @@ class World:
                 there = self.groups.get(name)
                 assert there is None or there.gone_at is None, "nothing is put where a deletion has begun"
                 if there:
-                    assert update(Desired(name, body), self._shown(name, there)).way is not Way.RECREATE
-                self.groups[name] = There(body, self.seconds)
+                    assert update(Desired(name, body), self._shown(there)).way is not Way.RECREATE
+                self.groups[name] = There(name, body, self.seconds)
             case Tag(name, tags) if name in self.groups:
                 self.groups[name].body = self.groups[name].body | {"tags": tags}
             case Delete(name) if name in self.groups:

@@ -13,7 +13,7 @@ from berth.plan.group_changes import Json, Way
 from berth.plan.group_names import tags_of
 from berth.plan.group_plan import Plan, Put, Sight, Step, Tag, bring, drop, pause_after
 from berth.plan.group_slots import REFUSED, TURN, Refusal, named, retiring, turn
-from berth.plan.group_status import Observation, group_draft, slow_event
+from berth.plan.group_status import AGAIN, Observation, group_draft, slow_event
 from berth.plan.report import REQUESTED_AT, Draft, Event, condition, progressing, stalled, worked
 from berth.plan.subject import Subject
 
@@ -64,7 +64,7 @@ def plan_succession(subject: Subject, seen: Succession, now: datetime) -> Plan:
         steps = _steps(seen, own, now)
         draft = _switched(subject, own) if is_over else _meanwhile(subject, seen, own, now)
     taken = list(steps) if is_told else []
-    pause = RequeueAfter(pause_after(draft, taken, worked(subject, now)))
+    pause = RequeueAfter(pause_after(seen.heir.seen, draft, taken, worked(subject, now)))
     return Plan(taken, draft, pause, list(_events(subject, seen, taken, draft)))
 
 
@@ -102,7 +102,7 @@ def _after_refusal(
 def _meanwhile(subject: Subject, seen: Succession, own: Draft, now: datetime) -> Draft:
     """Say how the successor fares, and give the address of the group that serves."""
     failure, first = _failure(own), own.conditions[0]
-    reason, told = Reason(first.reason), first.message
+    reason, told = Reason(first.reason), first.message.removesuffix(AGAIN)
     if _is_ready(own):
         reason, told = Reason.ROLLING_OUT, "It is ready"
     say = stalled if failure else progressing

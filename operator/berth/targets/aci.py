@@ -2,14 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
 from berth.api.aci import AciTarget as AciSettings
 from berth.api.conditions import Reason
-from berth.api.serving import DeletionPolicy
 from berth.core.errors import Gone, Immutable, Terminal, Transient
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
@@ -18,14 +17,15 @@ from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
 from berth.plan.group_causes import init_containers, telling
 from berth.plan.group_changes import Update, Way, update
+from berth.plan.group_endpoint import observed_endpoint
 from berth.plan.group_names import Owner
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
 from berth.plan.group_quota import read_room
+from berth.plan.group_retention import is_abandoned, is_retained, retained_tags, retains
 from berth.plan.group_slots import Outlook, Work, look, told_slot
 from berth.plan.group_status import Observation, is_serving
 from berth.plan.group_succession import Succession, plan_succession, unvalidated
 from berth.plan.observed import FINALIZER
-from berth.plan.pods import PORT
 from berth.plan.report import is_ready
 from berth.plan.resources import MODEL_DEPLOYMENTS
 from berth.plan.subject import Subject
@@ -34,52 +34,23 @@ from berth.targets.aci_content import Contents
 from berth.targets.aci_groups import left_groups, read_groups
 from berth.targets.aci_line import Lines
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_memory import SLOW_ROUND_SECONDS, Known, Memory
 from berth.targets.azure import Places, Site
 from berth.targets.base import Cluster
 from berth.targets.finalizer import hold, release
 from berth.targets.golden import GoldenRequests
 
-SLOW_ROUND_SECONDS = 600.0
-"""A list shows no crash: each group is read this often at least."""
-
 Json = Mapping[str, Any]
 
 
-class Probe(Protocol):
-    """Asks an endpoint whether it is ready; never raises."""
+class Probes(Protocol):
+    """Asks endpoints whether they are ready, beside the passes."""
 
-    async def __call__(self, url: str) -> bool:
-        """Tell whether the answer was 200."""
+    async def answers(self, key: Key, url: str) -> bool:
+        """Tell whether an endpoint answers, as far as is known; a change of that brings another pass."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Repair:
-    """What was put back, of what was wanted."""
-
-    at: float
-    generation: int
-    fields: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the last GET showed of a group that served."""
-
-    uid: str
-    at: float
-    group: Json
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What spares calls; a new operator does without."""
-
-    site: Site
-    known: _Known | None = None
-    begun: _Repair | None = None
-    """What this pass puts back."""
-    repair: _Repair | None = None
-    """What an earlier one has put back."""
+    def forget(self, key: Key) -> None:
+        """Ask no more on behalf of a ModelDeployment."""
 
 
 class AciTarget:
@@ -93,7 +64,7 @@ class AciTarget:
         contents: Contents,
         listings: Listings,
         image: str,
-        probe: Probe,
+        probes: Probes,
         golden: GoldenRequests,
         clock: Callable[[], float],
     ) -> None:
@@ -102,11 +73,11 @@ class AciTarget:
         self._contents = contents
         self._listings = listings
         self._image = image
-        self._probe = probe
+        self._probes = probes
         self._golden = golden
         self._clock = clock
         self._lines = Lines()
-        self._memories: dict[Key, _Memory] = {}
+        self._memories: dict[Key, Memory] = {}
 
     async def observe(self, subject: Subject) -> Sight | Succession:
         """Read what is wanted and what is there."""
@@ -119,8 +90,8 @@ class AciTarget:
     async def _observe(self, subject: Subject) -> Sight | Succession:
         await self._places.admit(subject)
         site = await self._places.site_of(subject)
-        memory = self._memories.setdefault(subject.key, _Memory(site))
-        memory.site, memory.begun = site, None
+        memory = self._memories.setdefault(subject.key, Memory(site))
+        memory.begin_pass(site)
         content = await self._contents.read(subject, site)
         recipe = Recipe(subject, site.place, await self._contents.cluster(), content)
         recipe = replace(recipe, slot=told_slot(recipe))
@@ -132,12 +103,15 @@ class AciTarget:
         def build(recipe: Recipe, group: Json | None) -> Desired:
             return desired_group(recipe, self._image, key, group)
 
-        return await self._seen(site, look(recipe, groups, build, partial(self._paced, subject)))
+        pace = partial(memory.paced, subject, now=self._clock())
+        return await self._seen(site, look(recipe, groups, build, pace))
 
     async def _seen(self, site: Site, outlook: Outlook) -> Sight | Succession:
         work, live = outlook.work, outlook.live
         if live is None:
-            return replace(await self._sight(site, work), strays=outlook.strays)
+            memory = self._memories[work.recipe.subject.key]
+            sight = await self._sight(site, memory.retried(work, now=self._clock()))
+            return replace(sight, strays=outlook.strays)
         subject = unvalidated(work.recipe.subject)
         heir = replace(work, recipe=replace(work.recipe, subject=subject))
         if outlook.is_refused:
@@ -171,19 +145,18 @@ class AciTarget:
         for step in plan.steps:
             memory.known = None
             await self._take(subject, memory.site, step)
-            memory.repair = memory.begun or memory.repair
+            memory.note_step()
 
     async def end(self, subject: Subject) -> Result:
         """Delete the group, and let the ModelDeployment go once Azure says that there is none."""
         if FINALIZER not in subject.metadata.finalizers:
             return Done()
-        is_kept = subject.spec.deletion_policy is DeletionPolicy.RETAIN
-        if not (is_kept or group_plan.is_abandoned(subject)):
-            site = await self._places.site_of(subject)
-            if left := await self._left(site, subject):
-                for name in left:
-                    await self._delete(site, name)
-                return RequeueAfter(group_plan.DELETION_POLL_SECONDS)
+        if is_abandoned(subject):
+            await self._places.abandon(subject)
+        elif retains(subject):
+            await self._keep(subject)
+        elif await self._delete_all(subject):
+            return RequeueAfter(group_plan.DELETION_POLL_SECONDS)
         await release(self._api, MODEL_DEPLOYMENTS, subject.metadata)
         return Done()
 
@@ -191,6 +164,7 @@ class AciTarget:
         """Wait and ask no more."""
         self._lines.forget(key)
         self._golden.forget(key)
+        self._probes.forget(key)
         self._memories.pop(key, None)
 
     async def _steady(self, site: Site, recipe: Recipe, key: bytes) -> Sight | None:
@@ -199,13 +173,12 @@ class AciTarget:
         if known is None or known.uid != subject.metadata.uid or not is_ready(subject):
             return None
         listing = await self._listings.recent(site)
-        entry = listing.groups.get(recipe.name)
-        if entry is None or self._clock() - known.at >= SLOW_ROUND_SECONDS:
+        if listing.of(recipe.owner) != [recipe.name] or self._clock() - known.at >= SLOW_ROUND_SECONDS:
             return None
+        entry = listing.groups[recipe.name]
         desired = desired_group(recipe, self._image, key, entry)
-        if update(desired, entry).way is not Way.NOTHING:
-            return None
-        if listing.of(recipe.owner) != [recipe.name]:
+        is_same = update(desired, entry).way is Way.NOTHING
+        if not is_same or not await self._answers(known.group):  # GET tells why, or what nobody can ask
             return None
         return Sight(desired, Update(Way.NOTHING), Observation(known.group, answers=True))
 
@@ -231,27 +204,20 @@ class AciTarget:
             self._golden_outcome(subject, desired, change, group),
         )
         if change.way is Way.NOTHING and is_serving(group) and seen.answers is not False:
-            self._memories[subject.key].known = _Known(subject.metadata.uid, self._clock(), group)
+            memory = self._memories[subject.key]
+            memory.known, memory.setback = Known(subject.metadata.uid, self._clock(), group), None
         return Sight(desired, change, seen)
-
-    def _paced(self, subject: Subject, change: Update) -> Update:
-        """Put the same back once in a slow round: each time restarts, and a policy of Azure's would win."""
-        if not change.drifted:
-            return change
-        memory = self._memories[subject.key]
-        repair = _Repair(self._clock(), subject.metadata.generation, change.fields)
-        last = memory.repair
-        if last and replace(repair, at=last.at) == last and repair.at - last.at < SLOW_ROUND_SECONDS:
-            return Update(Way.NOTHING)
-        memory.begun = repair
-        return change
 
     async def _answers(self, group: Json) -> bool | None:
         """Ask at a public address alone: the operator may have no way into a subnet."""
         given = group["properties"].get("ipAddress") or {}
         if not is_serving(group) or given.get("type") != "Public":
             return None
-        return await self._probe(f"{_root(group)}{_readiness_path(group)}")
+        owner = Owner.read(group)
+        if owner is None:
+            return None
+        key = Key(owner.namespace, owner.name)
+        return await self._probes.answers(key, f"{_root(group)}{_readiness_path(group)}")
 
     def _golden_outcome(
         self, subject: Subject, desired: Desired, change: Update, group: Json
@@ -290,12 +256,28 @@ class AciTarget:
         except Immutable:
             await self._delete(site, name)
 
+    async def _keep(self, subject: Subject) -> None:
+        """See to it that the groups say that they stay, before nothing else says so any more."""
+        site = await self._places.site_of(subject)
+        for group in await self._left(site, subject):
+            if not is_retained(group):
+                with contextlib.suppress(Gone):
+                    await site.groups.tag(site.resource_group, group["name"], retained_tags(group))
+
+    async def _delete_all(self, subject: Subject) -> bool:
+        """Begin to delete all groups, and tell whether there were any."""
+        site = await self._places.site_of(subject)
+        left = await self._left(site, subject)
+        for group in left:
+            await self._delete(site, group["name"])
+        return bool(left)
+
     async def _delete(self, site: Site, name: str) -> None:
         with contextlib.suppress(Gone):
             await site.groups.delete(site.resource_group, name)
 
-    async def _left(self, site: Site, subject: Subject) -> list[str]:
-        """Name the groups that are still there."""
+    async def _left(self, site: Site, subject: Subject) -> list[Json]:
+        """Return the groups that are still there."""
         owner = Owner.of(subject, await self._contents.cluster())
         location = (subject.spec.aci or AciSettings()).location or site.place.location
         try:
@@ -316,7 +298,7 @@ def _worth_reading(subject: Subject, group: Json) -> Iterator[str]:
 
 def _root(group: Json) -> str:
     """Return the URL of the group; its name may be known later than its address."""
-    return f"http://{group['properties']['ipAddress']['ip']}:{PORT}"
+    return observed_endpoint(group).root(group["properties"]["ipAddress"]["ip"])
 
 
 def _readiness_path(group: Json) -> str:

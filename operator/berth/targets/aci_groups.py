@@ -30,12 +30,13 @@ async def read_groups(site: Site, recipe: Recipe, listings: Listings) -> dict[st
     return groups
 
 
-async def left_groups(site: Site, owner: Owner, location: str, listings: Listings) -> list[str]:
-    """Name the groups that are still there: a list may lack one that was made a moment ago."""
-    if listed := (await listings.fresh(site)).of(owner):
+async def left_groups(site: Site, owner: Owner, location: str, listings: Listings) -> list[Json]:
+    """Return the groups that are still there: a list may lack one that was made a moment ago."""
+    listing = await listings.fresh(site)
+    if listed := [listing.groups[name] for name in listing.of(owner)]:
         return listed
     found = await _read(site, [group_name(owner, location, slot) for slot in Slot])
-    return [name for name, group in found.items() if Owner.read(group) == owner]
+    return [group for group in found.values() if Owner.read(group) == owner]
 
 
 async def _read(site: Site, names: list[str]) -> dict[str, Json]:

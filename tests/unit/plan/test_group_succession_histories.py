@@ -64,7 +64,7 @@ class Successions(RuleBasedStateMachine):
         if self.was_ready:
             assert self.world.answers(self.world.told)
         if self.world.is_ready:
-            assert self.world.stored.status.scoring_uri == f"http://{self.world.told}.test:5001/score"
+            assert self.world.stored.status.scoring_uri == f"http://{self.world.told}.test/score"
 
     def teardown(self) -> None:
         self.world.has_room = True
