@@ -36,6 +36,7 @@ from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
 from berth.targets.aci_probes import Probes
+from berth.targets.aci_refusals import Refusals
 from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
@@ -156,11 +157,13 @@ class Operator:
         places = Places(api, self._feed.stores[COMPUTE_TARGETS], clients, namespace)
         contents = Contents(api, namespace)
         listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
+        refusals = Refusals(time.monotonic)
         target = AciTarget(
             api,
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             image=self._settings.scoring_image,
             probes=probes,
             golden=golden,
@@ -182,6 +185,7 @@ class Operator:
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             sweeper=sweeper,
             users=self._feed.users,
             clock=_now,

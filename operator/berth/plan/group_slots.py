@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from berth.api.aci import AciUpdateStrategy
-from berth.api.conditions import Reason
+from berth.api.conditions import ConditionType, Reason
 from berth.core.errors import Conflict
 from berth.plan.container_group import Desired, Recipe
 from berth.plan.group_changes import Update, Way, update
@@ -92,6 +92,16 @@ def slots(recipe: Recipe) -> dict[str, Slot]:
 def told_slot(recipe: Recipe) -> Slot:
     """Return the slot that callers are told, else the first."""
     return slots(recipe).get(named(recipe.subject) or "", Slot.BLUE)
+
+
+def likely_names(recipe: Recipe) -> list[str]:
+    """Name the groups that may be there, as far as the status tells."""
+    told, both = named(recipe.subject), list(slots(recipe))
+    kinds = {each.type for each in recipe.subject.status.conditions or ()}
+    if told and told not in both:
+        return [*both, told]
+    is_blue_green = recipe.aci.update_strategy is AciUpdateStrategy.BLUE_GREEN
+    return both if is_blue_green or ConditionType.SUCCESSOR_READY in kinds else [recipe.name]
 
 
 def live_among(groups: Mapping[str, Json], told: str | None) -> Json | None:

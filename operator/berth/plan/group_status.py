@@ -12,7 +12,7 @@ from berth.plan.causes import Cause, Fetched, model_failed
 from berth.plan.group_causes import containers, fetched, first_cause
 from berth.plan.group_changes import Way
 from berth.plan.group_endpoint import observed_endpoint
-from berth.plan.group_quota import Room, quota_available
+from berth.plan.group_quota import NOBODY, Ahead, Room, quota_available
 from berth.plan.group_recovery import has_ended, is_given_up
 from berth.plan.report import Draft, Event, condition, held, is_overdue, progressing, stalled, worked
 from berth.plan.subject import Subject
@@ -45,7 +45,7 @@ class Observation:
     failure: AzureError | None = None
     """How the last operation on the group failed."""
     room: Room | None = None
-    ahead: int = 0
+    ahead: Ahead = NOBODY
     """How many others wait for room before this one."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from berth.api.aci import AciTarget as AciSettings
 from berth.api.conditions import Reason
+from berth.core.backoff import Backoff
 from berth.core.errors import Gone, Immutable, Terminal, Transient
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
@@ -35,6 +36,7 @@ from berth.targets.aci_groups import left_groups, read_groups
 from berth.targets.aci_line import Lines
 from berth.targets.aci_listing import Listings
 from berth.targets.aci_memory import SLOW_ROUND_SECONDS, Known, Memory
+from berth.targets.aci_refusals import Refusals
 from berth.targets.azure import Places, Site
 from berth.targets.base import Cluster
 from berth.targets.finalizer import hold, release
@@ -63,6 +65,7 @@ class AciTarget:
         places: Places,
         contents: Contents,
         listings: Listings,
+        refusals: Refusals,
         image: str,
         probes: Probes,
         golden: GoldenRequests,
@@ -72,12 +75,14 @@ class AciTarget:
         self._places = places
         self._contents = contents
         self._listings = listings
+        self._refusals = refusals
         self._image = image
         self._probes = probes
         self._golden = golden
         self._clock = clock
         self._lines = Lines()
         self._memories: dict[Key, Memory] = {}
+        self._looks: Backoff[Key] = Backoff(base=group_plan.DELETION_POLL_SECONDS, cap=30.0)
 
     async def observe(self, subject: Subject) -> Sight | Succession:
         """Read what is wanted and what is there."""
@@ -144,7 +149,8 @@ class AciTarget:
         memory = self._memories[subject.key]
         for step in plan.steps:
             memory.known = None
-            await self._take(subject, memory.site, step)
+            with self._refusals.heard(memory.site):
+                await self._take(subject, memory.site, step)
             memory.note_step()
 
     async def end(self, subject: Subject) -> Result:
@@ -156,8 +162,9 @@ class AciTarget:
         elif retains(subject):
             await self._keep(subject)
         elif await self._delete_all(subject):
-            return RequeueAfter(group_plan.DELETION_POLL_SECONDS)
+            return RequeueAfter(self._looks.next(subject.key))
         await release(self._api, MODEL_DEPLOYMENTS, subject.metadata)
+        self._looks.reset(subject.key)
         return Done()
 
     def forget(self, key: Key) -> None:
@@ -186,16 +193,17 @@ class AciTarget:
         """Ask for room: the answer of a refused PUT tells less."""
         ahead = self._lines.join(recipe.subject, site, recipe.location)
         listing = await self._listings.recent(site)
-        own = listing.of_cluster(recipe.cluster) | self._lines.granted
+        own = listing.of_cluster(recipe.cluster) | self._lines.granted(site)
         usages = (await site.groups.usages(recipe.location)).body
         room = read_room(usages, recipe.location, site.place.quota, len(own - {recipe.name}))
+        self._lines.hold(recipe.subject.key, room is not None and room.is_quota_used_up)
         return Sight(desired, Update(Way.NOTHING), Observation(room=room, ahead=ahead))
 
     async def _present(
         self, site: Site, recipe: Recipe, desired: Desired, group: Json, change: Update
     ) -> Sight:
         subject = recipe.subject
-        self._lines.grant(subject.key, recipe.name)
+        self._lines.grant(subject.key, site, recipe.name)
         seen = Observation(
             group,
             change.way,
@@ -247,7 +255,7 @@ class AciTarget:
 
     async def _put(self, subject: Subject, site: Site, name: str, body: Json) -> None:
         """Send the group; what Azure does not change in place is deleted, and made by a later pass."""
-        self._lines.grant(subject.key, name)
+        self._lines.grant(subject.key, site, name)
         try:
             await site.groups.put(site.resource_group, name, dict(body))
         except Terminal:
@@ -269,7 +277,8 @@ class AciTarget:
         site = await self._places.site_of(subject)
         left = await self._left(site, subject)
         for group in left:
-            await self._delete(site, group["name"])
+            with self._refusals.heard(site):
+                await self._delete(site, group["name"])
         return bool(left)
 
     async def _delete(self, site: Site, name: str) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from berth.api.aci import AciUpdateStrategy
 from berth.core.errors import Gone
 from berth.plan.container_group import Recipe
 from berth.plan.group_names import Owner, Slot, group_name, refuse_stranger
-from berth.plan.group_slots import refuse_the_past, slots
+from berth.plan.group_slots import likely_names, refuse_the_past, slots, turn
+from berth.plan.report import is_ready
 from berth.targets.aci_listing import Listings
 from berth.targets.azure import Site
 
@@ -19,15 +19,18 @@ async def read_groups(site: Site, recipe: Recipe, listings: Listings) -> dict[st
 
     Raises Terminal where one belongs to someone else, and Conflict where one was made for a later spec.
     """
-    is_blue_green = recipe.aci.update_strategy is AciUpdateStrategy.BLUE_GREEN
-    first = list(slots(recipe)) if is_blue_green else [recipe.name]
-    groups = await _read(site, first)
-    for group in groups.values():
-        refuse_stranger(recipe.owner, group)
-    listed = (await listings.recent(site)).of(recipe.owner)
-    groups |= await _read(site, [name for name in listed if name not in first])
-    refuse_the_past(recipe.subject, groups)
-    return groups
+    names = likely_names(recipe)
+    groups = await _read(site, names)
+    if any(turn(group) for group in groups.values()):  # another may have come before or after it
+        groups |= await _read(site, [name for name in slots(recipe) if name not in names])
+    for name in slots(recipe).keys() & groups.keys():
+        refuse_stranger(recipe.owner, groups[name])
+    if not groups or is_ready(recipe.subject):
+        listed = (await listings.recent(site)).of(recipe.owner)
+        groups |= await _read(site, [name for name in listed if name not in groups])
+    own = {name: group for name, group in groups.items() if Owner.read(group) == recipe.owner}
+    refuse_the_past(recipe.subject, own)
+    return own
 
 
 async def left_groups(site: Site, owner: Owner, location: str, listings: Listings) -> list[Json]:

@@ -429,7 +429,7 @@ async def test_the_successor_that_is_alone_becomes_the_live_one(world: World, ca
     assert len(world.groups) == 1
 
 
-CALLS_OF_A_SUCCESSION = 36
+CALLS_OF_A_SUCCESSION = 34
 
 
 @pytest.mark.parametrize("last", range(1, CALLS_OF_A_SUCCESSION, 2))
