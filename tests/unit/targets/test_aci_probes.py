@@ -105,6 +105,16 @@ async def test_silence_brings_a_pass_within_a_minute_even_where_packets_vanish()
 
 
 @in_virtual_time
+async def test_one_change_brings_one_pass_whoever_listens() -> None:
+    network = Network()
+    network.is_up[URL] = True
+    await network.probes.answers(IRIS, URL)
+    network.is_up[URL] = False
+    await asyncio.sleep(140)
+    assert len(network.woken) == 1
+
+
+@in_virtual_time
 async def test_a_packet_that_is_lost_is_no_crash() -> None:
     network = Network()
     network.is_up[URL] = True
