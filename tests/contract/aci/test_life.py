@@ -136,6 +136,7 @@ async def test_a_move_to_another_region_leaves_no_group_behind(world: World) -> 
     assert world.groups != before
 
 
+@pytest.mark.leaves_groups
 @pytest.mark.parametrize("change", [{"deletionPolicy": "Retain"}, {}], ids=["retained", "abandoned"])
 async def test_a_group_can_be_kept(world: World, change: dict[str, str]) -> None:
     world.apply()
