@@ -22,15 +22,22 @@ from berth.plan.group_names import Owner
 from berth.plan.resources import COMPUTE_TARGETS, CONFIG_MAPS, MODEL_DEPLOYMENTS, NAMESPACES, SECRETS
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.names import GroupId
 from berth_sandbox.azure.server import Endpoint, served
+from berth_sandbox.azure.simulation import Behaviour
 from berth_sandbox.cluster.control_plane import ControlPlane
 
 
 @pytest.fixture
-async def azure() -> AsyncIterator[Azure]:
+async def answerers() -> AsyncIterator[AnsweringGroups]:
     groups = AnsweringGroups()
     async with answering(groups):
-        yield configured(Azure(backing=groups, clock=Clock(factor=30)))
+        yield groups
+
+
+@pytest.fixture
+async def azure(answerers: AnsweringGroups) -> Azure:
+    return configured(Azure(backing=answerers, clock=Clock(factor=30)))
 
 
 @pytest.fixture
@@ -203,3 +210,37 @@ async def test_metrics_tell_of_calls_to_azure_and_of_orphans(
     assert '\nworkqueue_queue_duration_seconds_count{name="computetarget"}' in text
     assert "\nberth_orphaned_groups_deleted_total 0.0\n" in text
     assert azure.requests.of("ContainerGroups_Delete") == []
+
+
+async def test_the_crash_of_a_ready_group_is_told_within_a_minute(
+    user: User, azure: Azure, answerers: AnsweringGroups, place: Key, berth: Process
+) -> None:
+    own = "registry.test/own:1"
+    lasting = Behaviour(run_seconds=900, exit_code=3, log=("No space left on device",))
+    answerers.behaviours[own] = lasting  # half a minute on this side
+    await user.apply(wanted(place, image=own, imageServer="Berth"))
+    await user.until_ready()
+    (group,) = azure.service.group_ids()
+    for _ in range(600):
+        if "previousState" in await view(azure, group):
+            break
+        await asyncio.sleep(0.1)
+    answerers.is_silent = True
+    reads = len(azure.requests.of("ContainerGroups_Get"))
+
+    for _ in range(300):
+        told = condition(await user.until(bool), "Ready")
+        if told["status"] == "False":
+            break
+        await asyncio.sleep(0.2)
+
+    assert told["reason"] == "ContainerFailed"
+    assert "exit code 3; its last words: No space left on device" in told["message"]
+    # News of its own status may bring a second pass.
+    assert 1 <= len(azure.requests.of("ContainerGroups_Get")) - reads <= 2
+
+
+async def view(azure: Azure, group: GroupId) -> dict[str, Any]:
+    container = (await azure.service.get(group))["properties"]["containers"][0]
+    seen: dict[str, Any] = container["properties"]["instanceView"]
+    return seen

@@ -21,6 +21,7 @@ from berth.core.results import Result
 from berth.feed import Feed
 from berth.places import PlaceReconciler
 from berth.plan.group_plan import INTERVAL_SECONDS
+from berth.plan.labels import MANAGED_BY
 from berth.plan.observed import FINALIZER
 from berth.plan.report import Event
 from berth.plan.resources import (
@@ -179,8 +180,9 @@ class Asked:
     def __init__(self, world: "World") -> None:
         self._world = world
 
-    async def answers(self, key: Key, url: str) -> bool:
+    async def answers(self, key: Key, url: str, certificate: bytes | None) -> bool:
         self._world.asked.append(url)
+        self._world.trusted.append(certificate)
         return self._world.answers
 
     def forget(self, key: Key) -> None:
@@ -199,9 +201,11 @@ class World(SweepObserver):
     events: list[Event] = field(default_factory=list)
     answers: bool = True
     asked: list[str] = field(default_factory=list)
+    trusted: list[bytes | None] = field(default_factory=list)
     served: set[str] = field(default_factory=lambda: {IRIS.namespace})
     suspected: int = 0
     swept: int = 0
+    is_blind: bool = False
 
     def __post_init__(self) -> None:
         self.mortal = Mortal(self.connection, self.azure.faults)
@@ -216,8 +220,14 @@ class World(SweepObserver):
         """Start a new operator that knows nothing but what cluster and Azure hold."""
         self.queue: WorkQueue[Key] = WorkQueue()
         self.feed = Feed(self.queue, WorkQueue())
-        places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
-        contents = Contents(self.cluster, OPERATOR_NAMESPACE)
+        places = Places(
+            self.cluster,
+            self.feed.stores[COMPUTE_TARGETS],
+            self.mortal,
+            OPERATOR_NAMESPACE,
+            is_blind=lambda: self.is_blind,
+        )
+        contents = Contents(self.cluster, OPERATOR_NAMESPACE, self.feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
         refusals = Refusals(self.clock.monotonic)
         self.probes = Asked(self)
@@ -332,9 +342,13 @@ class World(SweepObserver):
 
     def look(self) -> None:
         """Let the watches tell all there is."""
-        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS):
+        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS):
             known = self.feed.stores[resource]
-            found = {key: stored for (kind, key), stored in self.cluster.objects.items() if kind == resource}
+            found = {
+                key: stored
+                for (kind, key), stored in self.cluster.objects.items()
+                if kind == resource and (resource is not SECRETS or is_own(stored.raw))
+            }
             for key, stored in found.items():
                 seen = known.get(key)
                 if seen is None or seen.resource_version < int(stored.metadata["resourceVersion"]):
@@ -391,9 +405,13 @@ class World(SweepObserver):
     def orphan_deleted(self) -> None:
         self.swept += 1
 
-    async def _post(self, url: str, body: str, headers: Any) -> Answer:
+    async def _post(self, url: str, body: str, headers: Any, certificate: bytes | None) -> Answer:
         self.asked.append(url)
         return Answer(200, "[0]")
+
+
+def is_own(body: Object) -> bool:
+    return bool(body["metadata"].get("labels", {}).get(MANAGED_BY) == "berth")
 
 
 def key_of(body: Object) -> Key:

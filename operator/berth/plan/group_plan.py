@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from berth.api.conditions import ConditionType
+from berth.api.conditions import ConditionStatus, ConditionType
 from berth.core.results import RequeueAfter, Result
 from berth.plan.container_group import Desired
 from berth.plan.group_changes import Json, Update, Way, is_stopped, merged_tags
@@ -76,6 +76,14 @@ class Plan:
     draft: Draft
     result: Result
     events: Sequence[Event]
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the current spec serves."""
+        return any(
+            each.type == ConditionType.READY and each.status is ConditionStatus.TRUE
+            for each in self.draft.conditions
+        )
 
 
 def plan(subject: Subject, sight: Sight, now: datetime) -> Plan:

@@ -186,7 +186,8 @@ def _endpoint_ready(seen: Observation) -> Condition:
 
 def _fields(subject: Subject, seen: Observation, found: Fetched | None) -> dict[str, Any]:
     host = address(seen.group)
-    root = endpoint(subject.spec).root(host) if host else None
+    named = subject.spec.tls and subject.spec.tls.hostname
+    root = endpoint(subject.spec).root(named or host) if host else None
     fields: dict[str, Any] = {
         "scoring_uri": f"{root}/score" if root else None,
         "swagger_uri": f"{root}/swagger.json" if root and not subject.spec.has_own_server else None,

@@ -17,13 +17,14 @@ from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
 from berth.plan.group_causes import init_containers, telling
 from berth.plan.group_changes import Update, Way, update
-from berth.plan.group_endpoint import observed_endpoint
+from berth.plan.group_endpoint import observed_root, readiness_url
 from berth.plan.group_names import Owner, group_name, refuse_stranger
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
 from berth.plan.group_quota import read_room
 from berth.plan.group_recovery import Setback, has_ended, is_due, is_given_up, setback
 from berth.plan.group_retention import is_abandoned, is_retained, retained_tags, retains
 from berth.plan.group_status import Observation, is_serving
+from berth.plan.group_tls import observed_certificate
 from berth.plan.observed import FINALIZER
 from berth.plan.report import is_ready
 from berth.plan.resources import MODEL_DEPLOYMENTS
@@ -47,8 +48,11 @@ Json = Mapping[str, Any]
 class Probes(Protocol):
     """Asks endpoints whether they are ready, beside the passes."""
 
-    async def answers(self, key: Key, url: str) -> bool:
-        """Tell whether an endpoint answers, as far as is known; a change of that brings another pass."""
+    async def answers(self, key: Key, url: str, certificate: bytes | None) -> bool:
+        """Tell whether an endpoint answers, as far as is known; a change of that brings another pass.
+
+        By HTTPS it must show the certificate of this SHA-256, if one is given.
+        """
 
     def forget(self, key: Key) -> None:
         """Ask no more on behalf of a ModelDeployment."""
@@ -156,6 +160,8 @@ class AciTarget:
                 await self._take(subject, memory.site, step)
         memory.repair = memory.begun or memory.repair
         memory.setback = memory.retry or memory.setback
+        if not plan.steps and plan.is_ready:
+            await self._contents.drop_keys(subject)
 
     async def end(self, subject: Subject) -> Result:
         """Delete the group, and let the ModelDeployment go once Azure says that there is none."""
@@ -251,13 +257,14 @@ class AciTarget:
         if owner is None:
             return None
         key = Key(owner.namespace, owner.name)
-        return await self._probes.answers(key, f"{_root(group)}{_readiness_path(group)}")
+        return await self._probes.answers(key, readiness_url(group), observed_certificate(group))
 
     def _golden_outcome(
         self, subject: Subject, desired: Desired, change: Update, group: Json
     ) -> Golden | None:
         if subject.spec.validation and change.way is Way.NOTHING and is_serving(group):
-            return self._golden.outcome(subject, _root(group), desired.fingerprint)
+            certificate = observed_certificate(group)
+            return self._golden.outcome(subject, observed_root(group), desired.fingerprint, certificate)
         self._golden.forget(subject.key)
         return None
 
@@ -339,13 +346,3 @@ def _worth_reading(subject: Subject, group: Json) -> Iterator[str]:
     is_fetched = any(each.name == FETCH_CONTAINER for each in init_containers(group)) and is_serving(group)
     if is_fetched and not is_ready(subject) and not all(model.sha256 for model in subject.spec.all_models):
         yield FETCH_CONTAINER
-
-
-def _root(group: Json) -> str:
-    """Return the URL of the group; its name may be known later than its address."""
-    return observed_endpoint(group).root(group["properties"]["ipAddress"]["ip"])
-
-
-def _readiness_path(group: Json) -> str:
-    probe = group["properties"]["containers"][0]["properties"].get("readinessProbe") or {}
-    return str((probe.get("httpGet") or {}).get("path") or "/")

@@ -2,7 +2,7 @@
 
 import base64
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,10 @@ from berth.targets.base import Cluster, Object
 
 _LOOK_AGAIN_SECONDS = 60.0
 _ENTRY = "clientSecret"
+_BLIND = (
+    "This operator may not see ComputeTargets, as where it is installed with watchNamespaces: "
+    "it serves target AKS alone"
+)
 
 
 class Answer(Protocol):
@@ -86,12 +90,19 @@ class Places:
     """The ComputeTargets of kind ACI: where they are, and who may use them."""
 
     def __init__(
-        self, api: Cluster, store: Store[Key, Observed], clients: Clients, operator_namespace: str
+        self,
+        api: Cluster,
+        store: Store[Key, Observed],
+        clients: Clients,
+        operator_namespace: str,
+        *,
+        is_blind: Callable[[], bool],
     ) -> None:
         self._api = api
         self._store = store
         self._clients = clients
         self._operator_namespace = operator_namespace
+        self._is_blind = is_blind
 
     async def admit(self, subject: Subject) -> None:
         """Raise Terminal unless the namespace may use the ComputeTarget that is named."""
@@ -151,7 +162,7 @@ class Places:
         name = reference.name if reference else ""
         place = self.get(Key("", name))
         if place is None:
-            told = f"ComputeTarget {name} does not exist, or this operator may not see it"
+            told = _BLIND if self._is_blind() else f"ComputeTarget {name} does not exist"
             raise Terminal(Reason.TARGET_NOT_AVAILABLE, told, _LOOK_AGAIN_SECONDS)
         return place
 

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +173,24 @@ def test_keys_that_all_may_read_stay_where_they_are_replaced(as_root: Any, folde
     (folder / "keys/primaryKey").write_text("first")
     server = as_root(SCRIPT, keysDir=str(folder / "keys"))
     assert f'"keysDir": "{folder}/keys"' in environment_of(server.process.pid)["BERTH_SCORING_CONFIG"]
+
+
+def test_a_certificate_that_only_root_may_read_is_shown(as_root: Any, folder: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    chain = "".join(part.bytes().decode() for part in issued.cert_chain_pems)
+    files = {"tls.crt": chain, "tls.key": issued.private_key_pem.bytes().decode()}
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    server = as_root(SCRIPT, tls={"dir": closed(folder / "tls", **files)}, trust=trust)
+    assert server.score("who")["ids"] == [USER] * 6
+
+
+def test_a_certificate_of_its_own_is_made_as_the_user(as_root: Any) -> None:
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    server = as_root(SCRIPT, tls={"selfSignedFor": ["localhost"]}, trust=trust)
+    assert server.score("who")["ids"] == [USER] * 6
 
 
 def test_what_was_copied_is_readable_to_the_user_alone(as_root: Any, folder: Path) -> None:
