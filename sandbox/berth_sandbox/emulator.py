@@ -43,15 +43,6 @@ def install(access: Access) -> None:
         _apply(access, _secret(chart.SYSTEM_NAMESPACE, name, {"clientSecret": CLIENT_SECRET}), place)
 
 
-def _wait_until_serving(access: Access) -> None:
-    where = f"--namespace={NAMESPACE}"
-    try:
-        access.kubectl("rollout", "status", "deployment/azure", where, "--timeout=2m")
-    except SandboxError as error:
-        log = access.kubectl("logs", "deployment/azure", "--tail=12", where)
-        raise SandboxError(f"{error}\n{last_lines(log)}") from None
-
-
 @contextmanager
 def forwarded_group(access: Access, deployment: Mapping[str, Any]) -> Iterator[str]:
     """Forward a free port of this machine to the Pod behind a container group and yield the URL."""
@@ -67,6 +58,15 @@ def forwarded_group(access: Access, deployment: Mapping[str, Any]) -> Iterator[s
         )
     with forwarded(access, GROUPS_NAMESPACE, pods[0], urlsplit(status["scoringUri"]).port or 80) as url:
         yield url
+
+
+def _wait_until_serving(access: Access) -> None:
+    where = f"--namespace={NAMESPACE}"
+    try:
+        access.kubectl("rollout", "status", "deployment/azure", where, "--timeout=2m")
+    except SandboxError as error:
+        log = access.kubectl("logs", "deployment/azure", "--tail=12", where)
+        raise SandboxError(f"{error}\n{last_lines(log)}") from None
 
 
 def _authority(access: Access) -> dict[str, str] | None:

@@ -56,6 +56,9 @@ class Probes:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_MOMENT_SECONDS):
                     await watch.first.wait()
+        if watch.task and watch.task.done():  # it ends by itself where nobody asks, else by a defect
+            self.forget(key)
+            watch.task.result()
         watch.told = watch.answers
         return watch.answers
 

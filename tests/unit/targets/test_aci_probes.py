@@ -189,3 +189,16 @@ async def test_another_certificate_is_another_question() -> None:
     for certificate in (b"first", b"second", None):
         assert await network.probes.answers(IRIS, URL, certificate)
     assert network.certificates == [b"first", b"second", None]
+
+
+@in_virtual_time
+async def test_a_defect_is_not_kept_quiet_and_does_not_last() -> None:
+    network = Network()
+    network.is_up[URL] = True
+    await network.probes.answers(IRIS, URL)
+    network.is_up = None  # type: ignore[assignment]  # so that to ask fails
+    await asyncio.sleep(60)
+    with pytest.raises(AttributeError):
+        await network.probes.answers(IRIS, URL)
+    network.is_up = {URL: True}
+    assert await network.probes.answers(IRIS, URL)
