@@ -1,7 +1,8 @@
-"""A module that uses Microsoft's SDK: `python edge_peer.py sink` or `produce`, with IoT Edge's variables.
+"""A module that uses Microsoft's SDK: `edge_peer.py sink`, `produce` or `twin`, with IoT Edge's variables.
 
 A sink prints a line of JSON for each message; a producer sends one for each line of JSON that it reads, tells
-how many it has sent whenever it reads an empty line, and leaves at the end of its input.
+how many it has sent whenever it reads an empty line, and leaves at the end of its input. A `twin` prints its
+own, what is desired of it and the methods that are called, and reports what it reads.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import sys
 import threading
 from typing import Any
 
-from azure.iot.device import IoTHubModuleClient, Message
+from azure.iot.device import IoTHubModuleClient, Message, MethodRequest, MethodResponse
 from azure.iot.device import exceptions as failures
 from azure.iot.device.aio import IoTHubModuleClient as AsyncClient
 
@@ -70,7 +71,31 @@ async def send(client: AsyncClient, line: dict[str, Any], window: asyncio.Semaph
             return
 
 
-if sys.argv[1] == "sink":
-    sink()
-else:
-    asyncio.run(produce())
+async def twin() -> None:
+    client = AsyncClient.create_from_edge_environment()
+
+    async def answer(request: MethodRequest) -> None:
+        print(json.dumps({"method": request.name, "payload": request.payload}), flush=True)
+        await client.send_method_response(MethodResponse(request.request_id, 201, {"echo": request.payload}))
+
+    client.on_twin_desired_properties_patch_received = lambda patch: print(json.dumps(patch), flush=True)
+    client.on_method_request_received = answer
+    await client.connect()
+    print(json.dumps(await client.get_twin()), flush=True)
+    while line := (await asyncio.to_thread(sys.stdin.readline)):
+        try:
+            await client.patch_twin_reported_properties(json.loads(line))
+        except failures.ClientError as error:
+            print(json.dumps(type(error).__name__), flush=True)
+        else:
+            print(json.dumps("reported"), flush=True)
+    await client.shutdown()
+
+
+match sys.argv[1]:
+    case "sink":
+        sink()
+    case "produce":
+        asyncio.run(produce())
+    case "twin":
+        asyncio.run(twin())

@@ -41,7 +41,7 @@ def edge_module(
         counts=counts,
         record=_record(options.input, metrics.route(options.input), context.log),
     )
-    served = describe(context.config, _fetched(context.layout))
+    served = describe(context.config, fetched_digests(context.layout))
     return EdgeModule(
         identity,
         CredentialStore(identity.resource, Workload(identity), options.token_seconds),
@@ -80,7 +80,8 @@ def _digest_of(models: list[Mapping[str, str]]) -> str | None:
     return f"sha256:{sha256(''.join(lines).encode()).hexdigest()}"
 
 
-def _fetched(layout: Layout) -> dict[str, Any]:
+def fetched_digests(layout: Layout) -> dict[str, Any]:
+    """Return what fetching has reported, or nothing where it has not."""
     with suppress(OSError):
         document: dict[str, Any] = json.loads(layout.fetched.read_text())
         return document

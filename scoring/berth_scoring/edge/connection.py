@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from berth_scoring.edge import packets
 from berth_scoring.edge.errors import ConnectionLostError, MqttError, ProtocolError, RefusedError
@@ -65,7 +66,8 @@ class Connection(asyncio.Protocol):
 
     def acknowledge(self, packet_id: int) -> None:
         """Tell the hub that it need not keep a message of its own any longer."""
-        self._write(packets.puback(packet_id))
+        if packet_id:
+            self._write(packets.puback(packet_id))
 
     def close(self) -> None:
         """Take leave."""
@@ -75,8 +77,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to watch whether the other end lives."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream has no other
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._heard = self._loop.time()
         self._pinging = self._loop.call_later(PING_SECONDS, self._ping)
 

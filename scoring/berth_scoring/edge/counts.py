@@ -13,6 +13,7 @@ class Counts:
     """Plain numbers, for only the event loop writes them."""
 
     received: int = 0
+    redelivered: int = 0
     acknowledged: int = 0
     answered: int = 0
     failed: int = 0
@@ -42,6 +43,7 @@ class EdgeCollector(Collector):
         counts = self._counts
         for name, text, value in (
             ("received", "Messages that arrived at the input.", counts.received),
+            ("redelivered", "Those among them that the hub had sent before.", counts.redelivered),
             ("acknowledged", "Messages whose outputs the hub has stored.", counts.acknowledged),
             ("answered", "Outputs with AzureMLResponse OK that the hub has stored.", counts.answered),
             ("failed", "Outputs with an error that the hub has stored.", counts.failed),

@@ -47,9 +47,13 @@ class Scorer:
 
     async def answer(self, body: bytes, given: Properties) -> tuple[int, list[Output]]:
         """Return status and outputs; a message waits for its turn for as long as that takes."""
-        content_type = given.get(CONTENT_TYPE, "application/json").encode("latin-1", "replace")
-        header = (b"content-type", content_type)
-        request = Request("POST", "/score", b"", [header], dict([header]), body, given.get(MESSAGE_ID, ""))
+        over = asyncio.Event()
+        try:
+            return await self._answer(_request(body, given, over), given)
+        finally:
+            over.set()
+
+    async def _answer(self, request: Request, given: Properties) -> tuple[int, list[Output]]:
         while True:
             try:
                 response = await self.handler(request)
@@ -62,6 +66,17 @@ class Scorer:
                 return 500, [refused(Refusal(500, INTERNAL_ERROR), given)]
             else:
                 return response.status, answered(response, given, one_each=self.one_each)
+
+
+def _request(body: bytes, given: Properties, over: asyncio.Event) -> Request:
+    """Make the request that a message is; whoever sent it has left once it is `over`."""
+
+    async def disconnect() -> None:
+        await over.wait()
+
+    header = (b"content-type", given.get(CONTENT_TYPE, "application/json").encode("latin-1", "replace"))
+    request_id = given.get(MESSAGE_ID, "")
+    return Request("POST", "/score", b"", [header], dict([header]), body, request_id, disconnect)
 
 
 class Intake:
@@ -100,6 +115,7 @@ class Intake:
             self._counts.dropped["too many"] += 1
         else:
             self._counts.received += 1
+            self._counts.redelivered += message.duplicate
             task = asyncio.get_running_loop().create_task(self._answer(message, found[1]))
             self._in_hand[message.packet_id] = task
             task.add_done_callback(lambda _: self._in_hand.pop(message.packet_id, None))

@@ -20,6 +20,7 @@ from berth_scoring.edge.topics import Topics, twin_answer
 
 FINISH_SECONDS = 5.0
 """What inputs in hand get before a connection is closed on purpose."""
+STOP_SECONDS = FINISH_SECONDS + 1
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +59,14 @@ class EdgeModule:
         """Answer messages while the block runs."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_connected(stop))
+            task = group.create_task(self._keep_connected(stop))
             try:
                 yield
             finally:
                 stop.set()
+                # It may be connecting to a hub that does not answer.
+                await asyncio.wait({task}, timeout=STOP_SECONDS)
+                task.cancel()
 
     async def _keep_connected(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -144,8 +148,7 @@ class Session:
             self._intake.take(message)
             return
         self._module.reporter.settle(*answer)
-        if message.packet_id:
-            self._connection.acknowledge(message.packet_id)
+        self._connection.acknowledge(message.packet_id)
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

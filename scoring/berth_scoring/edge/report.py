@@ -36,6 +36,7 @@ class Reporter:
         self._every = every_seconds
         self._told: tuple[State, dict[str, int]] | None = None
         self._told_at = float("-inf")
+        self._refused_at = float("-inf")
         self._requests = 0
         self._answer: asyncio.Future[int] | None = None
 
@@ -53,10 +54,12 @@ class Reporter:
             self._answer.set_result(status)
 
     def _is_due(self, state: State, counts: dict[str, int]) -> bool:
+        since = asyncio.get_running_loop().time() - self._every
+        if self._refused_at > since:
+            return False
         if self._told is None or state != self._told[0]:
             return True
-        elapsed = asyncio.get_running_loop().time() - self._told_at
-        return counts != self._told[1] and elapsed >= self._every
+        return counts != self._told[1] and self._told_at <= since
 
     async def _tell(self, line: Line, state: State, counts: dict[str, int]) -> None:
         loop = asyncio.get_running_loop()
@@ -73,4 +76,5 @@ class Reporter:
         if 200 <= status < 300:  # noqa: PLR2004
             self._told, self._told_at = (state, counts), loop.time()
         else:
+            self._refused_at = loop.time()
             logger.warning("The twin was not told: %s", status or f"no answer in {ANSWER_SECONDS:.0f} s")

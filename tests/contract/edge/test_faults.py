@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import socket
 from collections import Counter
 
-from edge_world import World, until
+from edge_world import World, own_address, until
+
+from berth_sandbox.azure.edge_hub.device import PORT
 
 MESSAGES = 200
 ECHO = """
@@ -113,7 +116,7 @@ async def test_an_input_that_is_sent_again_while_in_hand_is_answered_once(world:
 
 
 async def test_a_token_is_renewed_before_it_expires(world: World) -> None:
-    await world.scorer(ECHO, edge={"tokenSeconds": 4})
+    await world.scorer(ECHO, edge={"tokenSeconds": 3})
     signed = world.services.workload.signatures
     for number in range(100):
         world.send(str(number))
@@ -184,6 +187,15 @@ async def test_a_module_that_is_told_to_stop_finishes_what_it_has_in_hand(world:
     assert await scorer.stop() == 0
     assert not world.hub.sessions["scorer"].stored
     assert numbers(await world.arrived(1)) == {1: 1}
+
+
+async def test_a_module_that_waits_for_a_hub_can_be_stopped(world: World) -> None:
+    mute = own_address()
+    scorer = await world.scorer(ECHO, start=False)
+    with socket.create_server((mute, PORT)):  # takes connections and never reads from them
+        await scorer.start(IOTEDGE_GATEWAYHOSTNAME=mute)
+        await scorer.ready()
+        assert await scorer.stop() == 0
 
 
 async def test_two_modules_with_one_identity_do_not_hammer_the_hub(world: World) -> None:

@@ -36,12 +36,13 @@ class EdgeServices:
         self.hub = EdgeHub(hub, device, keys, limits)
         self.workload = WorkloadApi(self._authority.cert_pem.bytes().decode(), self.hub.keys)
         self._address = address
-        self._socket = folder / "workload.sock"
+        self.socket = folder / "workload.sock"
+        """Where the workload API is."""
 
     def environment(self, module: str) -> dict[str, str]:
         """Return the variables that the edge agent sets in a module."""
         return {
-            "IOTEDGE_WORKLOADURI": f"unix://{self._socket}",
+            "IOTEDGE_WORKLOADURI": f"unix://{self.socket}",
             "IOTEDGE_APIVERSION": API_VERSION,
             "IOTEDGE_MODULEGENERATIONID": GENERATION,
             "IOTEDGE_MODULEID": module,
@@ -55,7 +56,7 @@ class EdgeServices:
     async def served(self) -> AsyncIterator[None]:
         """Serve both until the block ends."""
         async with AsyncExitStack() as running:
-            await running.enter_async_context(self.workload.served(self._socket))
+            await running.enter_async_context(self.workload.served(self.socket))
             await running.enter_async_context(self.hub_served())
             yield
 
