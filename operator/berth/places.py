@@ -1,5 +1,6 @@
 """One pass over one ComputeTarget: ask Azure what is free, and say so."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -16,9 +17,13 @@ from berth.plan.group_quota import Room, read_room
 from berth.plan.resources import COMPUTE_TARGETS, Resource
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
-from berth.targets.azure import Places
+from berth.targets.aci_refusals import Refusals
+from berth.targets.aci_sweeper import Sweeper
+from berth.targets.azure import Places, Site
 from berth.targets.base import Cluster, Object
 from berth.targets.finalizer import hold, release
+
+logger = logging.getLogger(__name__)
 
 
 class StatusApi(Cluster, Protocol):
@@ -38,6 +43,8 @@ class PlaceReconciler:
         places: Places,
         contents: Contents,
         listings: Listings,
+        refusals: Refusals,
+        sweeper: Sweeper,
         users: Callable[[Key], Sequence[Key]],
         clock: Callable[[], datetime],
     ) -> None:
@@ -45,6 +52,8 @@ class PlaceReconciler:
         self._places = places
         self._contents = contents
         self._listings = listings
+        self._refusals = refusals
+        self._sweeper = sweeper
         self._users = users
         self._clock = clock
 
@@ -52,6 +61,7 @@ class PlaceReconciler:
         """Run one pass; it may be repeated or interrupted at any point."""
         place = self._places.get(key)
         if place is None:
+            self._sweeper.forget(key)
             return Done()
         users = self._users(key)
         if users:
@@ -59,7 +69,10 @@ class PlaceReconciler:
         elif may_go(place, users):
             await release(self._api, COMPUTE_TARGETS, place.metadata)
             return Done()
-        await self._report(place, await self._look(place, users))
+        seen = await self._look(place, users)
+        await self._report(place, seen)
+        if seen.room is not None:
+            await self._sweep(place)
         return RequeueAfter(INTERVAL_SECONDS)
 
     async def report_failure(self, key: Key, error: Exception) -> None:
@@ -70,7 +83,10 @@ class PlaceReconciler:
 
     async def _look(self, place: Place, users: Sequence[Key]) -> PlaceObservation:
         try:
-            return PlaceObservation(room=await self._room(place), users=users)
+            site = await self._places.site(place)
+            room, refused = await self._room(site), self._refusals.of(site)
+            verdict = _verdict(refused) if refused else None
+            return PlaceObservation(room, refused_write=verdict, users=users)
         except Postponed:
             raise
         except Terminal as error:
@@ -81,8 +97,14 @@ class PlaceReconciler:
         except ReconcileError as error:
             return PlaceObservation(refusal=_verdict(error), users=users)
 
-    async def _room(self, place: Place) -> Room | None:
-        site = await self._places.site(place)
+    async def _sweep(self, place: Place) -> None:
+        """Clear up by the list that was just made; what fails is repeated, and says nothing of the place."""
+        try:
+            await self._sweeper.sweep(place)
+        except ReconcileError as error:
+            logger.warning("Orphans of ComputeTarget %s are left for later: %s", place.metadata.name, error)
+
+    async def _room(self, site: Site) -> Room | None:
         own = (await self._listings.recent(site)).of_cluster(await self._contents.cluster())
         usages = (await site.groups.usages(site.place.location)).body
         return read_room(usages, site.place.location, site.place.quota, len(own))
@@ -95,7 +117,8 @@ class PlaceReconciler:
 
 def _verdict(error: Exception) -> Verdict:
     if isinstance(error, Terminal):
-        return Verdict(Kind.TERMINAL, error.reason, error.message, error.retry_after)
+        kind = Kind.CAPACITY if error.reason is Reason.CAPACITY_UNAVAILABLE else Kind.TERMINAL
+        return Verdict(kind, error.reason, error.message, error.retry_after)
     return Verdict(Kind.TRANSIENT, Reason.PROGRESSING_WITH_RETRY, str(error), None)
 
 

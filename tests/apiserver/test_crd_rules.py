@@ -12,6 +12,7 @@ from spec_walk import ROOT, SPEC
 from berth.api.capabilities import CAPABILITIES
 
 IMMUTABLE = "target cannot be changed: create another ModelDeployment"
+IMMUTABLE_PLACE = "computeTargetRef cannot be changed: create another ModelDeployment"
 NAME = "metadata.name must start with a letter and hold only a-z, 0-9 and '-', at most 63 characters"
 
 # A part of the rule's message; the target; what breaks the rule; what mends it.
@@ -74,11 +75,43 @@ RULES: list[Example] = [
         {"aks.progressDeadlineSeconds": 310},
         {"probes.startup.budgetSeconds": 309},
     ),
+    *(
+        (
+            "credentialsSecretRef is for URIs of https, abfss, abfs, wasbs: remove it",
+            "AKS",
+            {"model.uri": "configmap://iris", "model.credentialsSecretRef": {"name": "blob"}},
+            {"model.uri": uri},
+        )
+        for uri in (
+            "https://example.org/iris.onnx",
+            "abfss://models@account.dfs.core.windows.net/iris",
+            "abfs://models@account.dfs.core.windows.net/iris",
+            "wasbs://models@account.blob.core.windows.net/iris",
+        )
+    ),
     (
-        "credentialsSecretRef is for https:// URIs",
-        "AKS",
-        {"model.uri": "configmap://iris", "model.credentialsSecretRef": {"name": "blob"}},
-        {"model.uri": "https://example.org/iris.onnx"},
+        "credentialsSecretRef is for URIs of https",
+        "ACI",
+        {"code": {"uri": "file:///https://a/b", "credentialsSecretRef": {"name": "blob"}}},
+        {"code": {"uri": "file:///https://a/b"}},
+    ),
+    (
+        "only Berth's server ends TLS",
+        "ACI",
+        {"image": "team/scorer:1", "tls": {"selfSigned": True}},
+        {"imageServer": "Berth"},
+    ),
+    (
+        "give either secretRef or selfSigned: true in tls",
+        "ACI",
+        {"tls": {"selfSigned": True, "secretRef": {"name": "cert"}}},
+        {"tls.selfSigned": False},
+    ),
+    (
+        "give either secretRef or selfSigned: true in tls",
+        "ACI",
+        {"tls": {"hostname": "iris.example.org"}},
+        {"tls.selfSigned": True},
     ),
     (
         "valueFrom takes exactly one",
@@ -261,6 +294,7 @@ RULES: list[Example] = [
     ("as pvc://NAME/PATH", "AKS", {"model.uri": "pvc://models"}, {"model.uri": "pvc://models/iris"}),
     ("as file:///PATH", "AKS", {"model.uri": "file://models"}, {"model.uri": "file:///models"}),
     ("as abfss://CONTAINER@ACCOUNT", "AKS", {"model.uri": "abfss://models"}, {"model": MODEL}),
+    ("as abfs://CONTAINER@ACCOUNT", "ACI", {"model.uri": "abfs://models@a"}, {"model": MODEL}),
     ("as wasbs://CONTAINER@ACCOUNT", "AKS", {"model.uri": "wasbs://models/a"}, {"model": MODEL}),
     ("as s3://BUCKET/KEY", "AKS", {"model.uri": "s3://models"}, {"model": MODEL}),
     ("as gs://BUCKET/KEY", "AKS", {"model.uri": "gs://models"}, {"model": MODEL}),
@@ -289,7 +323,7 @@ def messages(schema: Schema) -> Iterator[str]:
 
 
 def test_every_rule_has_an_example() -> None:
-    elsewhere = {row.message for row in CAPABILITIES} | {IMMUTABLE, NAME}
+    elsewhere = {row.message for row in CAPABILITIES} | {IMMUTABLE, IMMUTABLE_PLACE, NAME}
     without = [m for m in messages(ROOT) if m not in elsewhere and not any(rule[0] in m for rule in RULES)]
     assert without == []
 
@@ -316,7 +350,7 @@ def test_a_model_deployment_does_not_move_to_another_place(api: ApiServer) -> No
     change = {"spec": {"computeTargetRef": {"name": "elsewhere"}}}
     status, answer = api.send("PATCH", f"{MODEL_DEPLOYMENTS}/{name}", change, "application/merge-patch+json")
     assert status == 422
-    assert "computeTargetRef cannot be changed" in answer["message"]
+    assert IMMUTABLE_PLACE in answer["message"]
 
 
 def test_the_target_cannot_be_changed(api: ApiServer) -> None:

@@ -20,6 +20,7 @@ from berth.core.results import Result
 from berth.feed import Feed
 from berth.places import PlaceReconciler
 from berth.plan.group_plan import INTERVAL_SECONDS
+from berth.plan.labels import MANAGED_BY
 from berth.plan.observed import FINALIZER
 from berth.plan.report import Event
 from berth.plan.resources import (
@@ -35,6 +36,8 @@ from berth.reconcile import Reconciler
 from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_refusals import Refusals
+from berth.targets.aci_sweeper import Sweeper, SweepObserver
 from berth.targets.azure import Places
 from berth.targets.golden import Answer, GoldenRequests
 from berth_sandbox.azure.cloud import Azure
@@ -47,6 +50,7 @@ _WRITES = [
     f"ContainerGroups_{verb}" for verb in ("CreateOrUpdate", "Update", "Delete", "Start", "Stop", "Restart")
 ]
 _CREATED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+GRACE_SECONDS = 600.0
 IRIS, PLACE = Key("demo", "iris"), Key("", "dev")
 SPEC = aci_spec(computeTargetRef={"name": PLACE.name}, auth={"mode": "None"})
 
@@ -146,8 +150,23 @@ class _MortalGroups:
         return counted
 
 
+class Asked:
+    """Endpoints that are asked within the pass, of which each answers or none."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def answers(self, key: Key, url: str, certificate: bytes | None) -> bool:
+        self._world.asked.append(url)
+        self._world.trusted.append(certificate)
+        return self._world.answers
+
+    def forget(self, key: Key) -> None:
+        pass
+
+
 @dataclass
-class World:
+class World(SweepObserver):
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
 
     azure: Azure
@@ -158,6 +177,11 @@ class World:
     events: list[Event] = field(default_factory=list)
     answers: bool = True
     asked: list[str] = field(default_factory=list)
+    trusted: list[bytes | None] = field(default_factory=list)
+    served: set[str] = field(default_factory=lambda: {IRIS.namespace})
+    suspected: int = 0
+    swept: int = 0
+    is_blind: bool = False
 
     def __post_init__(self) -> None:
         self.mortal = Mortal(self.connection)
@@ -172,17 +196,27 @@ class World:
         """Start a new operator that knows nothing but what cluster and Azure hold."""
         self.queue: WorkQueue[Key] = WorkQueue()
         self.feed = Feed(self.queue, WorkQueue())
-        places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
-        contents = Contents(self.cluster, OPERATOR_NAMESPACE)
+        places = Places(
+            self.cluster,
+            self.feed.stores[COMPUTE_TARGETS],
+            self.mortal,
+            OPERATOR_NAMESPACE,
+            is_blind=lambda: self.is_blind,
+        )
+        contents = Contents(self.cluster, OPERATOR_NAMESPACE, self.feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
+        refusals = Refusals(self.clock.monotonic)
+        self.probes = Asked(self)
+        self.listings, self.compute_targets = listings, places
         self.target = AciTarget(
             self.cluster,
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             image=IMAGE,
-            probe=self._probe,
-            golden=GoldenRequests(self.cluster, self._post, self.queue.add),
+            golden=GoldenRequests(self.cluster, self._post, self._wake),
+            probes=self.probes,
             clock=self.clock.monotonic,
         )
         self.reconciler = Reconciler(
@@ -192,14 +226,31 @@ class World:
             recorder=self,
             clock=self.clock.now,
         )
+        self.sweeper = Sweeper(
+            self.cluster,
+            subjects=self.feed.stores[MODEL_DEPLOYMENTS],
+            places=places,
+            contents=contents,
+            listings=listings,
+            recorder=self,
+            observer=self,
+            serves=lambda namespace: namespace in self.served,
+            grace=GRACE_SECONDS,
+        )
         self.places = PlaceReconciler(
             self.cluster,
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
+            sweeper=self.sweeper,
             users=self.feed.users,
             clock=self.clock.now,
         )
+
+    def follow(self, queue: WorkQueue[Key]) -> None:
+        """Let the watches wake the workers of a queue, ComputeTargets among them."""
+        self.queue = self.feed._queue = self.feed._places = queue
 
     def put(self, resource: Resource, key: Key, fields: Object, **metadata: Any) -> None:
         """Place an object, or what takes its place."""
@@ -265,17 +316,25 @@ class World:
         """The names of all groups in the emulated Azure."""
         return [each.name for each in self.azure.service.group_ids()]
 
-    def _watch(self) -> None:
-        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS):
-            found = self.cluster.labelled(resource, {})
-            for raw in found.values():
-                self.feed.changed(resource, raw)
-            present = {key: raw["metadata"]["uid"] for key, raw in found.items()}
+    def look(self) -> None:
+        """Let the watches tell all there is."""
+        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS):
+            known = self.feed.stores[resource]
+            found = {
+                key: stored
+                for (kind, key), stored in self.cluster.objects.items()
+                if kind == resource and (resource is not SECRETS or is_own(stored.raw))
+            }
+            for key, stored in found.items():
+                seen = known.get(key)
+                if seen is None or seen.resource_version < int(stored.metadata["resourceVersion"]):
+                    self.feed.changed(resource, stored.raw)
+            present = {key: stored.metadata["uid"] for key, stored in found.items()}
             self.feed.listed(resource, "", present, self.cluster.version)
 
     async def once(self, key: Key = IRIS) -> Result:
         """Let the watches tell all there is, then run one pass."""
-        self._watch()
+        self.look()
         return await self.reconciler.reconcile(key)
 
     async def attempt(self, key: Key = IRIS) -> Result | ReconcileError:
@@ -288,7 +347,7 @@ class World:
 
     async def place_once(self) -> Result:
         """Run one pass over the ComputeTarget."""
-        self._watch()
+        self.look()
         return await self.places.reconcile(PLACE)
 
     async def settle(self, passes: int = 12, key: Key = IRIS) -> None:
@@ -310,13 +369,25 @@ class World:
     def record(self, subject: Subject, event: Event) -> None:
         self.events.append(event)
 
-    async def _probe(self, url: str) -> bool:
-        self.asked.append(url)
-        return self.answers
+    def _wake(self, key: Key) -> None:
+        self.queue.add(key)
 
-    async def _post(self, url: str, body: str, headers: Any) -> Answer:
+    def record_about(self, key: Key, uid: str, event: Event) -> None:
+        self.events.append(event)
+
+    def orphans(self, count: int) -> None:
+        self.suspected = count
+
+    def orphan_deleted(self) -> None:
+        self.swept += 1
+
+    async def _post(self, url: str, body: str, headers: Any, certificate: bytes | None) -> Answer:
         self.asked.append(url)
         return Answer(200, "[0]")
+
+
+def is_own(body: Object) -> bool:
+    return bool(body["metadata"].get("labels", {}).get(MANAGED_BY) == "berth")
 
 
 def key_of(body: Object) -> Key:

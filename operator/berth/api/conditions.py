@@ -77,6 +77,7 @@ class Reason(StrEnum):
     KEYS_MISSING = "KeysMissing"
     PORT_UNAVAILABLE = "PortUnavailable"
     SWAGGER_INVALID = "SwaggerInvalid"
+    CERTIFICATE_INVALID = "CertificateInvalid"
     OUT_OF_MEMORY = "OutOfMemory"
     UNSCHEDULABLE = "Unschedulable"
     VOLUME_FAILED = "VolumeFailed"

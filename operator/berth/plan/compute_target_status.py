@@ -1,6 +1,6 @@
 """The status of a ComputeTarget: whether it can be used, what is free there, and who uses it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,8 @@ from berth.plan.azure_errors import Kind, Verdict
 from berth.plan.group_quota import Room
 from berth.plan.report import condition, progressing, ready, stalled
 
+ABANDONED = "abandoned.berth.dev/"
+"""Prefix of the annotations that name, by uid, whose container groups were left behind on purpose."""
 NEWS_SECONDS = 300
 """A look that found nothing new is written down only this often: each write wakes everyone who watches."""
 
@@ -28,6 +30,7 @@ class PlaceMetadata(ApiModel):
     uid: str
     generation: int
     deletion_timestamp: str | None = None
+    annotations: Mapping[str, str] = Field(default_factory=dict)
     finalizers: tuple[str, ...] = Field(default=())
 
 
@@ -35,6 +38,13 @@ class Place(ComputeTarget):
     """A ComputeTarget together with its metadata."""
 
     metadata: PlaceMetadata
+
+    @property
+    def abandoned(self) -> list[str]:
+        """The uids of ModelDeployments that went without their container groups."""
+        return [
+            name.removeprefix(ABANDONED) for name in self.metadata.annotations if name.startswith(ABANDONED)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,8 @@ class PlaceObservation:
     """Why there is no token."""
     refusal: Verdict | None = None
     """Why the resource manager did not answer as it should."""
+    refused_write: Verdict | None = None
+    """Why it took no write of late, though it can be read."""
     users: Sequence[Key] = ()
     """The ModelDeployments that use it."""
 
@@ -84,7 +96,7 @@ def _conditions(place: Place, seen: PlaceObservation) -> Iterator[Condition]:
 
 
 def _verdict(seen: PlaceObservation) -> tuple[Condition, ...]:
-    problem = seen.sign_in or seen.refusal
+    problem = seen.sign_in or seen.refusal or _lasting(seen.refused_write)
     if problem is None:
         if seen.room is None:
             return progressing(Reason.LOOKING, "Azure has not been asked yet")
@@ -93,9 +105,14 @@ def _verdict(seen: PlaceObservation) -> tuple[Condition, ...]:
     return say(problem.reason, problem.message)
 
 
+def _lasting(refused: Verdict | None) -> Verdict | None:
+    """Leave out what concerns the region: it may take a smaller group, or the same one soon."""
+    return refused if refused and refused.kind not in _OF_THE_REGION else None
+
+
 def _credentials(seen: PlaceObservation) -> Condition:
     kind = ConditionType.CREDENTIALS_ACCEPTED
-    refused = seen.sign_in or seen.refusal
+    refused = seen.sign_in or seen.refusal or seen.refused_write
     rejected = refused is not None and refused.reason in {
         Reason.AUTHENTICATION_FAILED,
         Reason.AUTHORIZATION_FAILED,
@@ -110,8 +127,9 @@ def _credentials(seen: PlaceObservation) -> Condition:
 
 def _region(seen: PlaceObservation) -> Condition:
     kind = ConditionType.REGION_AVAILABLE
-    if seen.refusal and seen.refusal.kind in _OF_THE_REGION:
-        return condition(kind, ConditionStatus.FALSE, seen.refusal.reason, seen.refusal.message)
+    refused = seen.refusal or seen.refused_write
+    if refused and refused.kind in _OF_THE_REGION:
+        return condition(kind, ConditionStatus.FALSE, refused.reason, refused.message)
     if seen.room is None:
         return condition(
             kind, ConditionStatus.UNKNOWN, Reason.LOOKING, "Azure has not told of the region yet"

@@ -6,7 +6,7 @@ from typing import Any
 
 from berth.api.source import Code, ModelSource
 from berth.api.spec import ModelDeploymentSpec
-from berth.api.uri import split_uri
+from berth.api.uri import STORAGE_SCHEMES, split_uri
 
 SOURCES = "/var/berth/sources"
 CREDENTIALS = "/var/berth/credentials"
@@ -54,6 +54,12 @@ class Source:
             "readOnly": True,
         }
 
+    @property
+    def is_opened_by_identity(self) -> bool:
+        """Tell whether it lies in Azure storage, and no Secret opens that."""
+        scheme, _, _ = split_uri(self.origin.uri)
+        return scheme in STORAGE_SCHEMES and self.origin.credentials_secret_ref is None
+
     def describe(self) -> Json:
         """Say where the container finds the content, for `BERTH_SCORING_CONFIG`."""
         return {
@@ -79,8 +85,13 @@ def sources(spec: ModelDeploymentSpec) -> Iterator[Source]:
         yield Source("code", spec.code)
 
 
-def scoring_config(name: str, namespace: str, spec: ModelDeploymentSpec, *, keys: str | None) -> Json:
-    """Build what `BERTH_SCORING_CONFIG` holds; `keys` is the folder of the endpoint's keys."""
+def scoring_config(
+    name: str, namespace: str, spec: ModelDeploymentSpec, *, keys: str | None, server: Json
+) -> Json:
+    """Build what `BERTH_SCORING_CONFIG` holds; `keys` is the folder of the endpoint's keys.
+
+    `server` is what depends on the place: the port, and who listens on it.
+    """
     described = {source.slot: source for source in sources(spec)}
     return {
         "name": name,
@@ -92,9 +103,9 @@ def scoring_config(name: str, namespace: str, spec: ModelDeploymentSpec, *, keys
         "code": None
         if spec.code is None
         else described["code"].describe() | {"scoringScript": spec.code.scoring_script},
-        "port": 5001,
         "requests": spec.requests.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         "keysDir": keys,
+        **server,
     }
 
 

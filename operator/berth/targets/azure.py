@@ -1,7 +1,8 @@
 """What targets need of Azure, and the ComputeTargets that say where it is."""
 
 import base64
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,14 +14,18 @@ from berth.api.conditions import Reason
 from berth.core.errors import Gone, Terminal
 from berth.core.keys import Key
 from berth.core.store import Store
-from berth.plan.compute_target_status import Place
+from berth.plan.compute_target_status import ABANDONED, Place
 from berth.plan.observed import Observed
-from berth.plan.resources import NAMESPACES, SECRETS
+from berth.plan.resources import COMPUTE_TARGETS, NAMESPACES, SECRETS
 from berth.plan.subject import Subject
 from berth.targets.base import Cluster, Object
 
 _LOOK_AGAIN_SECONDS = 60.0
 _ENTRY = "clientSecret"
+_BLIND = (
+    "This operator may not see ComputeTargets, as where it is installed with watchNamespaces: "
+    "it serves target AKS alone"
+)
 
 
 class Answer(Protocol):
@@ -85,12 +90,19 @@ class Places:
     """The ComputeTargets of kind ACI: where they are, and who may use them."""
 
     def __init__(
-        self, api: Cluster, store: Store[Key, Observed], clients: Clients, operator_namespace: str
+        self,
+        api: Cluster,
+        store: Store[Key, Observed],
+        clients: Clients,
+        operator_namespace: str,
+        *,
+        is_blind: Callable[[], bool],
     ) -> None:
         self._api = api
         self._store = store
         self._clients = clients
         self._operator_namespace = operator_namespace
+        self._is_blind = is_blind
 
     async def admit(self, subject: Subject) -> None:
         """Raise Terminal unless the namespace may use the ComputeTarget that is named."""
@@ -119,6 +131,27 @@ class Places:
         )
         return Site(spec.aci, groups)
 
+    def pointed_at(self, subject: Subject) -> AciPlace | None:
+        """Return where a ModelDeployment is served, or None where that is not known."""
+        reference = subject.spec.compute_target_ref
+        place = self.get(Key("", reference.name)) if reference else None
+        return place.spec.aci if place else None
+
+    async def abandon(self, subject: Subject) -> None:
+        """Note at the ComputeTarget that groups stay behind: Azure may be out of reach for long."""
+        metadata, reference = subject.metadata, subject.spec.compute_target_ref
+        if reference and self._store.get(Key("", reference.name)):
+            await self._annotate(reference.name, metadata.uid, f"{metadata.namespace}/{metadata.name}")
+
+    async def forget_abandoned(self, place: Place, uid: str) -> None:
+        """Take back that note: the groups say it themselves."""
+        await self._annotate(place.metadata.name, uid, None)
+
+    async def _annotate(self, name: str, uid: str, value: str | None) -> None:
+        patch = {"metadata": {"annotations": {f"{ABANDONED}{uid}": value}}}
+        with contextlib.suppress(Gone):
+            await self._api.merge_patch(COMPUTE_TARGETS, Key("", name), patch)
+
     def get(self, key: Key) -> Place | None:
         """Return a ComputeTarget; raises Terminal where definitions and operator are of two versions."""
         observed = self._store.get(key)
@@ -129,7 +162,7 @@ class Places:
         name = reference.name if reference else ""
         place = self.get(Key("", name))
         if place is None:
-            told = f"ComputeTarget {name} does not exist, or this operator may not see it"
+            told = _BLIND if self._is_blind() else f"ComputeTarget {name} does not exist"
             raise Terminal(Reason.TARGET_NOT_AVAILABLE, told, _LOOK_AGAIN_SECONDS)
         return place
 
