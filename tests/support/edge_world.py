@@ -132,7 +132,6 @@ class World:
 
     services: EdgeServices
     folder: Path
-    stack: AsyncExitStack
     sink: Program
     producer: Program
     scorers: list[Scorer] = field(default_factory=list)
@@ -236,7 +235,7 @@ async def edge_world(folder: Path, limits: Limits | None = None) -> AsyncIterato
         await stack.enter_async_context(services.served())
         sink = await stack.enter_async_context(peer("sink", services.environment("sink")))
         producer = await stack.enter_async_context(peer("produce", services.environment("producer")))
-        world = World(services, folder, stack, sink, producer)
+        world = World(services, folder, sink, producer)
         await until(lambda: sink.lines and producer.lines and services.hub.sessions["sink"].filters)
         try:
             yield world

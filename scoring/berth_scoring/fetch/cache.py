@@ -38,7 +38,7 @@ class Cache:
 
     def prune(self) -> None:
         """Remove what was not asked for by this process."""
-        for entry in self._folder.iterdir():
+        for entry in self._folder.iterdir() if self._folder.is_dir() else ():
             if entry.name not in self._used:
                 shutil.rmtree(entry, ignore_errors=True)
 

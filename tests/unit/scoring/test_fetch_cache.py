@@ -172,6 +172,12 @@ def test_a_device_keeps_only_what_it_serves(file_server: Any, fetch: Fetch, kept
     assert content_of(kept).read_bytes() == b"weights 2"
 
 
+def test_what_is_at_hand_is_not_kept(fetch: Fetch, kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.bin").write_bytes(b"weights")
+    assert fetch(f"file://{tmp_path}/m.bin") == sha256(b"weights")
+    assert not kept.exists()
+
+
 def test_a_folder_that_cannot_be_written_is_told(
     file_server: Any, fetch: Fetch, kept: Path, tmp_path: Path
 ) -> None:
