@@ -57,6 +57,7 @@ class Scorer:
         while True:
             try:
                 response = await self.handler(request)
+                return response.status, answered(response, given, one_each=self.one_each)
             except Busy:
                 await asyncio.sleep(random.uniform(BUSY_SECONDS / 2, BUSY_SECONDS))  # noqa: S311
             except Refusal as refusal:
@@ -64,8 +65,6 @@ class Scorer:
             except Exception:
                 logger.exception("A message failed")
                 return 500, [refused(Refusal(500, INTERNAL_ERROR), given)]
-            else:
-                return response.status, answered(response, given, one_each=self.one_each)
 
 
 def _request(body: bytes, given: Properties, over: asyncio.Event) -> Request:
@@ -139,7 +138,8 @@ class Intake:
         try:
             await self._send(outputs)
         except MqttError:
-            return  # the connection is over, and its end is told elsewhere
+            self._counts.dropped["interrupted"] += 1
+            return
         self._line.acknowledge(message.packet_id)
         self._counts.acknowledged += 1
         self._record(status, time.perf_counter() - started, given.get(MESSAGE_ID, ""))

@@ -68,4 +68,8 @@ def read_properties(text: str) -> dict[str, str]:
 
 def write_properties(properties: Mapping[str, str]) -> str:
     """Write properties, keys quoted too."""
-    return "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in properties.items())
+    return "&".join(f"{_quoted(key)}={_quoted(value)}" for key, value in properties.items())
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="replace")

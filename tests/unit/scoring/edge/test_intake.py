@@ -92,6 +92,8 @@ async def test_an_input_whose_connection_is_lost_is_not_acknowledged() -> None:
     await asyncio.sleep(1)
     made.line.futures[0].set_exception(ConnectionLostError("gone"))
     await asyncio.sleep(1)
+    made.intake.abandon()
+    assert made.counts.dropped == {"interrupted": 1}
     assert made.line.acknowledged == []
     assert made.records == []
 

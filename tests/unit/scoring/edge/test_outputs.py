@@ -14,6 +14,7 @@ from berth_scoring.edge.outputs import (
     size_beyond_limit,
     too_large,
 )
+from berth_scoring.edge.topics import write_properties
 from berth_scoring.messages import Refusal, Response
 
 values = st.recursive(
@@ -37,6 +38,23 @@ def test_what_is_no_list_is_one_message(value: object) -> None:
 @pytest.mark.parametrize("value", [["setosa"], ["1", 2], [{"a": 1}], [["1"]], ["[1"]])
 def test_a_list_of_other_things_is_one_message(value: object) -> None:
     assert json_texts(json.dumps(value).encode()) is None
+
+
+@pytest.mark.parametrize("body", [b"[no JSON", b"[" * 100_000, b"[\xff]", b'["\xff"]'])
+def test_a_body_of_a_script_s_own_may_only_look_like_a_list(body: bytes) -> None:
+    (output,) = answered(Response(200, body), {}, one_each=True)
+    assert output.body == body
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "\ud800", '"unfinished'])
+def test_texts_that_cannot_be_read_make_one_message(text: str) -> None:
+    (output,) = answered(to_response([text]), {}, one_each=True)
+    assert json.loads(output.body) == [text]
+
+
+def test_half_a_character_is_escaped() -> None:
+    (output,) = answered(to_response(['"\ud800"']), {}, one_each=True)
+    assert json.loads(output.body) == "\ud800"
 
 
 def test_a_model_answers_in_one_message() -> None:
@@ -81,6 +99,7 @@ def test_a_failure_is_told_by_property_and_body() -> None:
     assert json.loads(refusal.body) == {"message": "w" * 1000}
     assert refusal.properties["$.cid"] == "m"
     assert not refusal.is_ok
+    assert "%3F" in write_properties(refused(Refusal(400, "\ud800"), {}).properties)
 
 
 def test_what_a_hub_would_not_take_is_measured_with_its_topic() -> None:
