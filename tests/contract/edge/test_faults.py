@@ -156,9 +156,10 @@ async def test_a_refused_login_is_tried_again_with_a_new_token_and_in_growing_st
 
 async def test_subscriptions_that_the_hub_has_lost_are_made_again(world: World) -> None:
     await world.scorer(ECHO)
-    world.hub.forget_subscriptions()
+    world.hub.forget_subscriptions("scorer")
     await world.listening(2)
-    assert world.hub.sessions["scorer"].filters
+    world.send("1")
+    await world.arrived(1)
 
 
 async def test_a_device_without_its_services_answers_requests(world: World) -> None:

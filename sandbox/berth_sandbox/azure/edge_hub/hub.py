@@ -125,8 +125,9 @@ class EdgeHub:
             if session.writer is not None and module in {None, name}:
                 session.writer.transport.abort()
 
-    def forget_subscriptions(self) -> None:
-        """Lose what modules have subscribed to, as a restart may; what is stored stays."""
-        self.cut()
-        for session in self.sessions.values():
-            session.filters.clear()
+    def forget_subscriptions(self, module: str | None = None) -> None:
+        """Lose what a module has subscribed to, or all, as a restart may; what is stored stays."""
+        self.cut(module)
+        for name, session in self.sessions.items():
+            if module in {None, name}:
+                session.filters.clear()
