@@ -25,8 +25,8 @@ LOAD = Path(__file__).parents[1] / "support/edge_load.py"
 SCRIPT = "def init(): ...\n\ndef run(data): return 1\n"
 BODY = json.dumps({"data": [[5.1, 3.5, 1.4, 0.2]]})
 RATE = 300
-ROUNDS = 8
-SECONDS = 2
+ROUNDS = 20
+SECONDS = 1
 MOST_LOST = 0.10
 
 

@@ -1,6 +1,7 @@
 """An operator's ACI half in this process, between a cluster in memory and an emulated Azure over HTTPS."""
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,6 +42,7 @@ from berth.targets.aci_sweeper import Sweeper, SweepObserver
 from berth.targets.azure import Places
 from berth.targets.golden import Answer, GoldenRequests
 from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.faults import Faults, LoseAnswer
 from berth_sandbox.azure.server import Endpoint
 
 Object = dict[str, Any]
@@ -88,11 +90,20 @@ class Clock:
 class StatefulCluster(SimulatedCluster):
     """A cluster in memory whose objects have status and finalizers, as ours have."""
 
+    after_write: Callable[[], None] = staticmethod(lambda: None)
+    """What happens between a write and its answer."""
+
+    async def create(self, resource: Resource, body: Object) -> Object:
+        created = await super().create(resource, body)
+        self.after_write()
+        return created
+
     async def apply_status(self, resource: Resource, body: Object) -> Object:
         stored = self._stored(resource, key_of(body))
         self.writes.append(f"status {resource.kind}")
         stored.status = body["status"]
         self._touch(stored, stored.raw)
+        self.after_write()
         return stored.raw
 
     async def apply(
@@ -106,6 +117,7 @@ class StatefulCluster(SimulatedCluster):
         self._touch(stored, stored.raw)
         if "deletionTimestamp" in stored.metadata and not stored.metadata["finalizers"]:
             del self.objects[resource, key_of(body)]
+        self.after_write()
         return stored.raw
 
 
@@ -116,33 +128,45 @@ class Killed(BaseException):
 class Mortal:
     """Clients of Azure that kill the operator when a number of remote calls was answered."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, faults: Faults) -> None:
         self._connection = connection
+        self._faults = faults
         self._opened: dict[ContainerGroups, _MortalGroups] = {}
         self.calls = 0
         self.last: int | None = None
+        self.asked = 0
+        self.loses: int | None = None
+        """Which question's answer is lost, and what aiohttp asks again."""
 
     async def container_groups(
         self, subscription: str, cloud: Cloud, credentials: Credentials, client_secret: str | None = None
     ) -> Any:
         opened = await self._connection.container_groups(subscription, cloud, credentials, client_secret)
-        return self._opened.setdefault(opened, _MortalGroups(opened, self))
+        return self._opened.setdefault(opened, _MortalGroups(opened, self, self._faults))
 
     def count(self) -> None:
         self.calls += 1
         if self.calls == self.last:
             raise Killed
 
+    def lose(self, faults: Faults) -> None:
+        self.asked += 1
+        if self.asked == self.loses:
+            self.loses = None
+            faults.add(LoseAnswer(), path="/subscriptions/", times=2)
+
 
 class _MortalGroups:
-    def __init__(self, groups: ContainerGroups, counter: Mortal) -> None:
+    def __init__(self, groups: ContainerGroups, counter: Mortal, faults: Faults) -> None:
         self._groups = groups
+        self._faults = faults
         self._counter = counter
 
     def __getattr__(self, operation: str) -> Any:
         call = getattr(self._groups, operation)
 
         async def counted(*args: Any) -> Any:
+            self._counter.lose(self._faults)
             answer = await call(*args)
             self._counter.count()
             return answer
@@ -184,7 +208,7 @@ class World(SweepObserver):
     is_blind: bool = False
 
     def __post_init__(self) -> None:
-        self.mortal = Mortal(self.connection)
+        self.mortal = Mortal(self.connection, self.azure.faults)
         self.put(NAMESPACES, Key("", "kube-system"), {})
         self.put(NAMESPACES, Key("", IRIS.namespace), {}, labels={"team": "a"})
         self.put_data(SECRETS, Key(OPERATOR_NAMESPACE, "azure"), {"clientSecret": SECRET})

@@ -10,7 +10,8 @@ from typing import Any
 
 from npm_packages import PROGRAMS, installed
 
-from berth_sandbox.azure.requests import Exchange
+from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.requests import Exchange, RequestLog
 
 # The service sends these two, which its description lacks.
 DOCUMENTED = {"provisioningTimeoutInSeconds", "isCustomProvisioningTimeout"}
@@ -33,6 +34,25 @@ class Finding:
         """Tell whether the real service deviates in the same way."""
         names = {path.rpartition("/")[2] for path in self.paths}
         return (self.side, self.code) == ("response", "OBJECT_ADDITIONAL_PROPERTIES") and names <= DOCUMENTED
+
+
+class Record(RequestLog):
+    """A log that keeps for the judge what a test has cleared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole: list[Exchange] = []
+
+    def add(self, exchange: Exchange) -> None:
+        """Remember an exchange, for ever."""
+        super().add(exchange)
+        self.whole.append(exchange)
+
+
+def whole(azure: Azure) -> list[Exchange]:
+    """Return all that was ever asked of an emulated Azure that keeps such a record."""
+    assert isinstance(azure.requests, Record)
+    return azure.requests.whole
 
 
 class Judge:

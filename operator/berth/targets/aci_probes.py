@@ -27,7 +27,7 @@ class _Watch:
     answers: bool = False
     misses: int = 0
     told: bool | None = None
-    """What the last pass heard."""
+    """What the last pass heard, or was woken for."""
     first: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -56,6 +56,9 @@ class Probes:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_MOMENT_SECONDS):
                     await watch.first.wait()
+        if watch.task and watch.task.done():  # it ends by itself where nobody asks, else by a defect
+            self.forget(key)
+            watch.task.result()
         watch.told = watch.answers
         return watch.answers
 
@@ -77,6 +80,7 @@ class Probes:
             self._note(watch, is_there)
             watch.first.set()
             if watch.told not in {None, watch.answers}:
+                watch.told = watch.answers
                 self._wake(key)
             await asyncio.sleep(self._pause(watch))
         del self._watches[key][question]

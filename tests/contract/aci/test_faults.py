@@ -88,6 +88,7 @@ async def test_an_answer_that_is_lost_costs_no_second_group(
     assert world.groups == []
 
 
+@pytest.mark.leaves_groups
 async def test_a_group_of_another_owner_is_never_touched(world: World) -> None:
     world.apply()
     await world.settle(5)

@@ -163,6 +163,7 @@ async def test_a_secret_of_that_name_that_someone_else_made_stays(world: World) 
     assert world.get(SECRETS, key) is not None
 
 
+@pytest.mark.leaves_groups
 @pytest.mark.parametrize("change", [{"deletionPolicy": "Retain"}, {}], ids=["retained", "abandoned"])
 async def test_a_group_can_be_kept(world: World, change: dict[str, str]) -> None:
     world.apply()

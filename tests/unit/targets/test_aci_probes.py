@@ -105,6 +105,16 @@ async def test_silence_brings_a_pass_within_a_minute_even_where_packets_vanish()
 
 
 @in_virtual_time
+async def test_one_change_brings_one_pass_whoever_listens() -> None:
+    network = Network()
+    network.is_up[URL] = True
+    await network.probes.answers(IRIS, URL)
+    network.is_up[URL] = False
+    await asyncio.sleep(140)
+    assert len(network.woken) == 1
+
+
+@in_virtual_time
 async def test_a_packet_that_is_lost_is_no_crash() -> None:
     network = Network()
     network.is_up[URL] = True
@@ -179,3 +189,16 @@ async def test_another_certificate_is_another_question() -> None:
     for certificate in (b"first", b"second", None):
         assert await network.probes.answers(IRIS, URL, certificate)
     assert network.certificates == [b"first", b"second", None]
+
+
+@in_virtual_time
+async def test_a_defect_is_not_kept_quiet_and_does_not_last() -> None:
+    network = Network()
+    network.is_up[URL] = True
+    await network.probes.answers(IRIS, URL)
+    network.is_up = None  # type: ignore[assignment]  # so that to ask fails
+    await asyncio.sleep(60)
+    with pytest.raises(AttributeError):
+        await network.probes.answers(IRIS, URL)
+    network.is_up = {URL: True}
+    assert await network.probes.answers(IRIS, URL)

@@ -83,10 +83,13 @@ pytestmark = pytest.mark.skipif(not _may_mount(), reason="only root of a whole m
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that every user may enter, which pytest's own are not."""
     made = Path(tempfile.mkdtemp(prefix="berth-test-"))
     made.chmod(0o755)
+    (made / "tmp").mkdir()
+    (made / "tmp").chmod(0o1777)
+    monkeypatch.setenv("TMPDIR", str(made / "tmp"))
     yield made
     shutil.rmtree(made)
 
@@ -204,7 +207,6 @@ def test_what_was_copied_is_readable_to_the_user_alone(as_root: Any, folder: Pat
     assert [path.name for path in copy.iterdir()] == ["primaryKey"]
     for path, mode in ((copy, 0o500), (copy / "primaryKey", 0o400)):
         assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (USER, mode)
-    shutil.rmtree(copy)
 
 
 def test_the_folder_of_models_becomes_the_users(as_root: Any) -> None:
@@ -213,7 +215,7 @@ def test_the_folder_of_models_becomes_the_users(as_root: Any) -> None:
 
 def test_a_home_of_roots_is_replaced_and_another_is_kept(as_root: Any, folder: Path) -> None:
     (folder / "home").mkdir()
-    assert as_root(SCRIPT, env={"HOME": str(folder / "home")}).score("home") == tempfile.gettempdir()
+    assert as_root(SCRIPT, env={"HOME": str(folder / "home")}).score("home") == str(folder / "tmp")
     os.chown(folder / "home", USER, USER)
     assert as_root(SCRIPT, env={"HOME": str(folder / "home")}).score("home") == str(folder / "home")
 
