@@ -18,6 +18,7 @@ N = TypeVar("N", int, float)
 CONFIG_VARIABLE = "BERTH_SCORING_CONFIG"
 LONGEST_VALUE = 32_000
 """In characters, of up to four bytes each: Linux takes no variable beyond 128 KiB."""
+ENDPOINT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ENDPOINT = re.compile(r"https?://[^\s?#@]+")
 NUMBERS: Mapping[type, str] = {int: "a whole number", float: "a number"}
 
@@ -105,6 +106,34 @@ class TlsSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeOptions:
+    """What the container does as an IoT Edge module, beside HTTP; with the names of Azure ML's modules."""
+
+    input: str = "amlInput"
+    """Where messages come from: each is answered as a request to `/score` is."""
+    output: str = "amlOutput"
+    """Where answers go, with the property `AzureMLResponse`: `OK` or what went wrong."""
+    cache_dir: Path | None = None
+    """A folder on the device that keeps models and code, so that a start without a network works."""
+    report_seconds: int = 300
+    """How often the counts in the module's twin may change; model and health are reported at once."""
+    token_seconds: int = 3600
+    """For how long a token of the module is good; it is renewed before."""
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read `edge`."""
+        values = _as_paths(_arguments(cls, data), "cache_dir")
+        for name in {"input", "output"} & set(values):
+            if not isinstance(values[name], str) or not ENDPOINT_NAME.fullmatch(values[name]):
+                raise ConfigError(f"edge.{name} must be a name of letters, digits, '.', '_' and '-'")
+        for name in {"report_seconds", "token_seconds"} & set(values):
+            if type(values[name]) is not int or values[name] < 1:
+                raise ConfigError(f"edge.{_camel(name)} must be a whole number of at least 1")
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringConfig:
     """The whole configuration, the same for `berth-scoring fetch` and `berth-scoring serve`."""
 
@@ -121,6 +150,8 @@ class ScoringConfig:
     """A folder with the files `primaryKey` and `secondaryKey`; none leaves the routes open."""
     tls: TlsSource | None = None
     """What `port` speaks HTTPS with; none leaves it HTTP."""
+    edge: EdgeOptions | None = None
+    """Messages of IoT Edge; none leaves it at HTTP."""
     storage_endpoints: Mapping[str, str] = field(default_factory=dict)
     """Blob service URLs of Azure storage accounts whose URL does not follow from their host name."""
 
@@ -133,6 +164,8 @@ class ScoringConfig:
             values["code"] = CodeSource.from_json(values["code"])
         if values.get("tls") is not None:
             values["tls"] = TlsSource.from_json(values["tls"])
+        if values.get("edge") is not None:
+            values["edge"] = EdgeOptions.from_json(values["edge"])
         values["requests"] = RequestLimits.from_json(values.get("requests", {}))
         values["user"] = _user(values.get("user"))
         values["storage_endpoints"] = _endpoints(values.get("storage_endpoints"))
@@ -202,6 +235,11 @@ class Layout:
     def code(self) -> Path:
         """The folder of the scoring script."""
         return self.root / "code"
+
+    @property
+    def fetched(self) -> Path:
+        """The file with the digests of what was fetched."""
+        return self.root / "fetched.json"
 
     def model(self, model: ModelSource) -> Path:
         """Return the folder that holds the files of one model."""

@@ -25,6 +25,10 @@ INLINE_SECONDS_AT_ONCE = 1e-3
 STUCK_GRACE_SECONDS = 10.0
 
 
+class Busy(Refusal):
+    """No slot became free in time."""
+
+
 class Interrupted(BaseException):
     """Ends a run that has passed its deadline; not an Exception, so that a script does not swallow it."""
 
@@ -218,10 +222,10 @@ class WorkQueue:
         if run is not None and run.overdue:
             raise Interrupted
 
-    def _busy(self) -> Refusal:
+    def _busy(self) -> Busy:
         wait = self._limits.max_queue_wait_milliseconds
         message = f"The server is busy: no free slot within {wait} ms (maxQueueWaitMilliseconds). Try again"
-        return Refusal(503, message, [(b"retry-after", b"1")])
+        return Busy(503, message, [(b"retry-after", b"1")])
 
     def _timed_out(self) -> Refusal:
         limit = self._limits.timeout_milliseconds

@@ -93,6 +93,10 @@ class Metrics:
         """Record how many requests one call of the model answered."""
         self._batches.observe(size)
 
+    def add(self, collector: Collector) -> None:
+        """Show the series of a part that only some servers have."""
+        self.registry.register(collector)
+
     def describe(self, model: ModelSource) -> None:
         """Name a model that this server holds."""
         self._models.labels(model.name, model.version, model.format or "script").set(1)

@@ -7,6 +7,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from berth_scoring.cors import Cors
 from berth_scoring.execution import InlineQueue, WorkQueue
 from berth_scoring.lifecycle import Lifecycle
 from berth_scoring.listener import listen
-from berth_scoring.messages import Headers
+from berth_scoring.messages import Handler, Headers
 from berth_scoring.metrics import Metrics
 from berth_scoring.routes import RouteFactory, azure_routes, probe_routes
 from berth_scoring.script import is_schema_decorated
@@ -92,9 +93,9 @@ def load(context: Context, tls: ssl.SSLContext | None) -> Callable[[socket.socke
     lifecycle = Lifecycle(lambda: queue.stuck)
     body_limit = read_number(environment, "BERTH_MAX_BODY_BYTES", DEFAULT_BODY_LIMIT, least=1)
     make = RouteFactory(metrics, _key_ring(config.keys_dir), context.log, body_limit)
-    scoring = Scoring(config, context.layout, environment, make, queue)
+    loaded = Scoring(config, context.layout, environment, make, queue).load()
     application = Application(
-        probe_routes(make, lifecycle) | scoring.routes(),
+        probe_routes(make, lifecycle) | loaded.routes,
         make.fallback(),
         cors=Cors.from_text(environment.get("AML_CORS_ORIGINS")),
         bodies=Bodies(BODIES_AT_ONCE * body_limit),
@@ -106,6 +107,7 @@ def load(context: Context, tls: ssl.SSLContext | None) -> Callable[[socket.socke
         drain_seconds=read_number(environment, "BERTH_DRAIN_SECONDS", 5.0, least=0),
         stop_seconds=limits.timeout_milliseconds / 1000,
         tls=tls,
+        beside=_beside(context, loaded, metrics, queue),
         on_leave=context.log.close,
     )
     metrics.watch(lambda: queue.depth, lambda: queue.running, lambda: context.log.dropped)
@@ -131,6 +133,26 @@ def _serve(context: Context) -> int:
     return 0
 
 
+def _beside(
+    context: Context, loaded: "Loaded", metrics: Metrics, queue: WorkQueue
+) -> Callable[[], AbstractAsyncContextManager[None]]:
+    if context.config.edge is None:
+        return nullcontext
+    # Only a device needs it.
+    from berth_scoring.edge.assembly import edge_module  # noqa: PLC0415
+
+    score = loaded.score["POST"]
+    return edge_module(context.config.edge, context, score, metrics, lambda: queue.stuck).running
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a script or models answer: the methods of `/score`, and all routes."""
+
+    score: Mapping[str, Handler]
+    routes: dict[str, Route]
+
+
 class Scoring:
     """Loads what the configuration names, and makes its routes."""
 
@@ -150,12 +172,12 @@ class Scoring:
         self._threads = read_number(environment, "BERTH_THREADS", 1, least=1)
         self._server_version = _server_version(environment)
 
-    def routes(self) -> dict[str, Route]:
-        """Load the script, or without one each model by its format, and return all scoring routes."""
+    def load(self) -> Loaded:
+        """Load the script, or without one each model by its format."""
         code = self._config.code
-        return self._model_routes() if code is None else self._script_routes(code)
+        return self._load_models() if code is None else self._load_script(code)
 
-    def _script_routes(self, code: CodeSource) -> dict[str, Route]:
+    def _load_script(self, code: CodeSource) -> Loaded:
         script = start_script(code, self._layout)
         schema = swagger.script_schema(script.run) if is_schema_decorated(script.run) else swagger.UNDECLARED
         try:
@@ -163,9 +185,10 @@ class Scoring:
         except swagger.DocumentError as error:
             raise StartupError("SwaggerInvalid", str(error)) from error
         handlers = ScriptService(script, self._queue).handlers
-        return azure_routes(self._make, handlers, Swagger(documents), self._server_version)
+        routes = azure_routes(self._make, handlers, Swagger(documents), self._server_version)
+        return Loaded(handlers, routes)
 
-    def _model_routes(self) -> dict[str, Route]:
+    def _load_models(self) -> Loaded:
         # These need numpy, which is only there with the extra of a format.
         from berth_scoring.formats.service import ModelService  # noqa: PLC0415
         from berth_scoring.protocols.routes import model_routes, score_handlers, score_schema  # noqa: PLC0415
@@ -176,8 +199,9 @@ class Scoring:
             for model in self._config.models
         ]
         documents = swagger.documents(self._service, score_schema(), None)
-        azure = azure_routes(self._make, score_handlers(services), Swagger(documents), self._server_version)
-        return azure | model_routes(self._make, services)
+        score = score_handlers(services)
+        azure = azure_routes(self._make, score, Swagger(documents), self._server_version)
+        return Loaded(score, azure | model_routes(self._make, services))
 
 
 def _limits(config: ScoringConfig, environment: Mapping[str, str]) -> RequestLimits:

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import FrameType
 
 import uvicorn
@@ -34,12 +35,15 @@ class Server:
         drain_seconds: float,
         stop_seconds: float,
         tls: ssl.SSLContext | None = None,
+        beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         on_leave: Callable[[], None] = lambda: None,
     ) -> None:
         self._application = application
         self._queue = queue
         self._lifecycle = lifecycle
         self._drain_seconds = drain_seconds
+        self._beside = beside
+        """What else runs on the event loop, for as long as HTTP is served."""
         self._on_leave = on_leave
         """What is still to be done when the process ends around a run that does not."""
         self._worked = threading.Event()
@@ -93,9 +97,11 @@ class Server:
         _unblock()
 
     def _serve(self, listener: socket.socket) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve_until_stopped(listener))
-        self._queue.close()
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve_until_stopped(listener))
+        finally:
+            self._queue.close()
         while not self._worked.wait(TICK_SECONDS):
             if self._queue.overdue:
                 self._on_leave()
@@ -103,7 +109,8 @@ class Server:
 
     async def _serve_until_stopped(self, listener: socket.socket) -> None:
         asyncio.get_running_loop().add_reader(self._signals, self._on_signals)
-        await self._http.serve(sockets=[listener])
+        async with self._beside():
+            await self._http.serve(sockets=[listener])
 
     def _on_signals(self) -> None:
         for number in self._signals.recv(64):

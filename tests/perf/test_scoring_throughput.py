@@ -5,7 +5,6 @@ One worker on one core; 8 keep-alive connections from another one; one row of th
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from exchanges import Exchange, ask
 from scoring_servers import berth_server, peer_python, peer_server
+from wrk_load import requests_per_second
 
 ROOT = Path(__file__).parents[2]
 ONNX_SCRIPT = Path(__file__).parent / "scoring_scripts/onnx"
@@ -140,7 +140,10 @@ def results(
     measured: dict[Target, list[float]] = {target: [] for target in targets}
     for _ in range(ROUNDS):
         for target, rates in measured.items():
-            rates.append(requests_per_second(target, cores[1], work))
+            rate = requests_per_second(
+                target.port, target.path, target.body, core=cores[1], seconds=SECONDS, work=work
+            )
+            rates.append(rate)
     results = [
         Result(each.name, max(measured[each.ours]), max(measured[each.peer]), each.at_least)
         for each in comparisons
@@ -148,20 +151,6 @@ def results(
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print("\n".join([HEADING, *(result.line() for result in results)]))
     return {result.name: result for result in results}
-
-
-def requests_per_second(target: Target, core: str, work: Path) -> float:
-    script = work / f"{target.port}.lua"
-    header = 'wrk.headers["Content-Type"] = "application/json"'
-    script.write_text(f"wrk.method = 'POST'\nwrk.body = '{target.body}'\n{header}\n")
-    url = f"http://127.0.0.1:{target.port}{target.path}"
-    load = ["wrk", "-t1", "-c8", f"-d{SECONDS}s", "-s", str(script), url]
-    output = subprocess.run(["taskset", "-c", core, *load], check=True, capture_output=True, text=True).stdout
-    assert "Non-2xx" not in output, output
-    assert "Socket errors" not in output, output
-    match = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    assert match, output
-    return float(match[1])
 
 
 def test_every_server_answers_with_the_same_class(comparisons: list[Comparison]) -> None:

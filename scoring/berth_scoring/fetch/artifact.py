@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from berth_scoring.fetch.archive import UnpackLimits, is_archive, unpack
+from berth_scoring.fetch.cache import Cache
 from berth_scoring.fetch.credentials import authorization
 from berth_scoring.fetch.digest import digest, is_hidden
 from berth_scoring.fetch.errors import DigestMismatchError, FetchError
@@ -38,20 +39,29 @@ class _Content:
 
 
 class Fetcher:
-    """Fetches artifacts into one volume, each prepared in `workspace` on it and renamed when it is whole."""
+    """Fetches artifacts into one volume, each prepared in `workspace` on it and renamed when it is whole.
+
+    With a cache, what comes from afar stays there, and the volume holds a link to it.
+    """
 
     def __init__(
-        self, downloader: Downloader, storage: Storage, workspace: Path, limits: UnpackLimits
+        self,
+        downloader: Downloader,
+        storage: Storage,
+        workspace: Path,
+        limits: UnpackLimits,
+        cache: Cache | None = None,
     ) -> None:
         self._downloader = downloader
         self._storage = storage
         self._workspace = workspace
         self._limits = limits
+        self._cache = cache
 
     def fetch(self, artifact: Artifact) -> str:
         """Fill `artifact.target`, unless an earlier run did, and return the content's sha256 in hex."""
         receipt = self._workspace / f"{_fingerprint(artifact)}.sha256"
-        if receipt.exists() and artifact.target.exists():
+        if self._cache is None and receipt.exists() and artifact.target.exists():
             return receipt.read_text()
         try:
             sha256 = self._fetch(artifact)
@@ -63,10 +73,7 @@ class Fetcher:
     def _fetch(self, artifact: Artifact) -> str:
         with _empty(self._workspace / "scratch") as scratch:
             content = self._content(artifact, scratch / "download")
-            if artifact.sha256 not in {None, content.sha256}:
-                raise DigestMismatchError(
-                    f"{shown(artifact.uri)} has sha256 {content.sha256}, but {artifact.sha256} is pinned"
-                )
+            _compare(artifact, content.sha256)
             ready = scratch / "ready"
             self._place(content, ready)
             _replace(artifact.target, ready)
@@ -75,7 +82,7 @@ class Fetcher:
     def _content(self, artifact: Artifact, download: Path) -> _Content:
         match scheme_of(artifact.uri):
             case "https":
-                return self._downloaded(artifact, download)
+                return self._from_afar(artifact, download, self._download)
             case "configmap":
                 return _at_hand(_key_of(_volume(artifact), artifact.uri), artifact.uri, _copy)
             case "pvc":
@@ -83,21 +90,33 @@ class Fetcher:
             case "file":
                 return _at_hand(Path(path_of(artifact.uri)), artifact.uri, _link)
             case scheme if scheme in STORAGE_SCHEMES:
-                return self._from_storage(artifact, download)
+                return self._from_afar(artifact, download, self._download_from_storage)
         raise FetchError(f"{shown(artifact.uri)}: this scheme cannot be fetched yet")
 
-    def _downloaded(self, artifact: Artifact, download: Path) -> _Content:
-        name = file_name(artifact.uri)
-        if name is None:
+    def _from_afar(
+        self, artifact: Artifact, download: Path, bring: Callable[[Artifact, Path], str]
+    ) -> _Content:
+        name = file_name(artifact.uri) or "model"
+        if self._cache is None:
+            return _Content(download, name, bring(artifact, download), Path.rename)
+
+        def bring_as_pinned(path: Path) -> str:
+            sha256 = bring(artifact, path)
+            _compare(artifact, sha256)
+            return sha256
+
+        kept, sha256 = self._cache.get(f"{artifact.uri}\n{artifact.sha256 or ''}", bring_as_pinned)
+        return _Content(kept, name, sha256, _link)
+
+    def _download(self, artifact: Artifact, download: Path) -> str:
+        if file_name(artifact.uri) is None:
             raise FetchError(f"{shown(artifact.uri)} does not end in the name of a file")
         secret = authorization(artifact.credentials_dir) if artifact.credentials_dir else None
-        sha256 = self._downloader.download(artifact.uri, download, secret)
-        return _Content(download, name, sha256, Path.rename)
+        return self._downloader.download(artifact.uri, download, secret)
 
-    def _from_storage(self, artifact: Artifact, download: Path) -> _Content:
-        name = file_name(artifact.uri) or "model"
+    def _download_from_storage(self, artifact: Artifact, download: Path) -> str:
         self._storage.download(artifact.uri, download, artifact.credentials_dir)
-        return _Content(download, name, digest(download), Path.rename)
+        return digest(download)
 
     def _place(self, content: _Content, target: Path) -> None:
         if content.path.is_dir():
@@ -107,6 +126,13 @@ class Fetcher:
         else:
             target.mkdir()
             content.put(content.path, target / content.name)
+
+
+def _compare(artifact: Artifact, sha256: str) -> None:
+    if artifact.sha256 not in {None, sha256}:
+        raise DigestMismatchError(
+            f"{shown(artifact.uri)} has sha256 {sha256}, but {artifact.sha256} is pinned"
+        )
 
 
 def _volume(artifact: Artifact) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 from berth_scoring.config import CodeSource, ConfigError, Layout, ModelSource, ScoringConfig
 from berth_scoring.fetch.archive import UnpackLimits
 from berth_scoring.fetch.artifact import Artifact, Fetcher
+from berth_scoring.fetch.cache import Cache
 from berth_scoring.fetch.errors import FetchError
 from berth_scoring.fetch.https import Downloader
 from berth_scoring.fetch.storage import Storage
@@ -30,19 +31,31 @@ def main(environment: Mapping[str, str]) -> int:
     layout = Layout.from_environment(environment)
     try:
         config = ScoringConfig.from_environment(environment)
-        report = fetch_all(config, layout, _fetcher(config, layout))
+        cache = _cache(config)
+        report = fetch_all(config, layout, _fetcher(config, layout, cache))
     except ConfigError as error:
         return _fail(layout, f"ConfigInvalid: {error}")
     except _FailureError as error:
         return _fail(layout, str(error))
+    layout.root.mkdir(parents=True, exist_ok=True)
+    layout.fetched.write_text(json.dumps(report))
+    if cache is not None:
+        cache.prune()
     write_termination_message(layout.termination_log, report_text(report))
     return 0
 
 
-def _fetcher(config: ScoringConfig, layout: Layout) -> Fetcher:
+def _cache(config: ScoringConfig) -> Cache | None:
+    if config.edge is None or config.edge.cache_dir is None:
+        return None
+    # Several modules of a device may be given the same folder.
+    return Cache(config.edge.cache_dir / config.namespace / config.name)
+
+
+def _fetcher(config: ScoringConfig, layout: Layout, cache: Cache | None) -> Fetcher:
     patience = Patience()
     storage = Storage(patience, config.storage_endpoints)
-    return Fetcher(Downloader(patience), storage, layout.root / ".fetch", UnpackLimits())
+    return Fetcher(Downloader(patience), storage, layout.root / ".fetch", UnpackLimits(), cache)
 
 
 def fetch_all(config: ScoringConfig, layout: Layout, fetcher: Fetcher) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from berth_scoring.config import (
     CONFIG_VARIABLE,
     ConfigError,
+    EdgeOptions,
     Layout,
     ModelSource,
     ScoringConfig,
@@ -46,6 +47,13 @@ FULL = {
     },
     "keysDir": "/var/berth/keys",
     "tls": {"dir": "/var/berth/tls"},
+    "edge": {
+        "input": "in",
+        "output": "out",
+        "cacheDir": "/var/berth/cache",
+        "reportSeconds": 60,
+        "tokenSeconds": 600,
+    },
     "storageEndpoints": {"team": "https://10.0.0.4/team"},
 }
 
@@ -62,6 +70,9 @@ def test_the_whole_configuration_is_read() -> None:
     assert config.requests.max_concurrent_per_replica == 2
     assert config.keys_dir == Path("/var/berth/keys")
     assert config.tls == TlsSource(dir=Path("/var/berth/tls"))
+    assert config.edge == EdgeOptions(
+        input="in", output="out", cache_dir=Path("/var/berth/cache"), report_seconds=60, token_seconds=600
+    )
     assert config.storage_endpoints == {"team": "https://10.0.0.4/team"}
 
 
@@ -77,6 +88,12 @@ def test_a_certificate_may_be_self_signed() -> None:
         ({"tls": {"dir": "/tls", "selfSignedFor": ["x"]}}, "tls must have either dir or selfSignedFor"),
         ({"tls": {"selfSignedFor": "localhost"}}, "tls.selfSignedFor must be a list of names"),
         ({"tls": {"cert": "/tls"}}, "TlsSource does not know cert"),
+        ({"edge": {"input": "a/b"}}, "edge.input must be a name"),
+        ({"edge": {"output": ""}}, "edge.output must be a name"),
+        ({"edge": {"output": None}}, "edge.output must be a name"),
+        ({"edge": {"reportSeconds": 0}}, "edge.reportSeconds must be a whole number of at least 1"),
+        ({"edge": {"tokenSeconds": True}}, "edge.tokenSeconds must be a whole number of at least 1"),
+        ({"edge": {"inputs": []}}, "EdgeOptions does not know inputs"),
         ({"storageEndpoints": []}, "storageEndpoints must map each account"),
         ({"storageEndpoints": {"team": "ftp://10.0.0.4"}}, "storageEndpoints must map each account"),
         ({"storageEndpoints": {"team": "https://10.0.0.4?sig=x"}}, "storageEndpoints must map each account"),
@@ -91,9 +108,16 @@ def test_what_cannot_be_meant_is_refused(more: dict[str, Any], message: str) -> 
 def test_absent_values_are_those_of_azure_ml() -> None:
     config = read({"name": "iris", "code": None, "keysDir": None})
     assert (config.port, config.code, config.keys_dir, config.models) == (5001, None, None, ())
+    assert config.edge is None
     limits = config.requests
     assert (limits.timeout_milliseconds, limits.max_concurrent_per_replica) == (60_000, 1)
     assert limits.max_queue_wait_milliseconds == 500
+
+
+def test_a_module_hears_and_speaks_as_azure_ml_s_modules() -> None:
+    edge = read({"name": "iris", "edge": {}}).edge
+    assert edge is not None
+    assert (edge.input, edge.output, edge.cache_dir) == ("amlInput", "amlOutput", None)
 
 
 def test_a_request_need_not_wait_at_all() -> None:

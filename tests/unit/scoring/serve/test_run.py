@@ -20,6 +20,17 @@ def init(): ...
 def run(data): return open(os.environ["AZUREML_MODEL_DIR"] + "/m.bin").read()
 """
 
+NO_DEVICE = {
+    "IOTEDGE_WORKLOADURI": "unix:///nowhere/workload.sock",
+    "IOTEDGE_APIVERSION": "2018-06-28",
+    "IOTEDGE_MODULEGENERATIONID": "1",
+    "IOTEDGE_MODULEID": "scorer",
+    "IOTEDGE_DEVICEID": "dev1",
+    "IOTEDGE_IOTHUBHOSTNAME": "hub.example",
+    "IOTEDGE_GATEWAYHOSTNAME": "127.0.0.1",
+}
+"""What IoT Edge sets, on a machine where nothing answers."""
+
 
 @pytest.fixture
 def code(tmp_path: Path) -> dict[str, Any]:
@@ -157,3 +168,50 @@ def test_the_wait_is_over_https_too(
     gate.opened.set()
     server.wait_ready()
     assert server.score() == "weights"
+
+
+def test_a_device_starts_without_a_network_from_what_it_keeps(
+    start: Any, file_server: Any, code: dict[str, Any], tmp_path: Path
+) -> None:
+    def weights(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "7")
+        handler.end_headers()
+        handler.wfile.write(b"weights")
+
+    def no_network(handler: BaseHTTPRequestHandler) -> None:
+        handler.connection.close()
+
+    device = {
+        "models": [model(f"{file_server.url}/m.bin")],
+        "code": code,
+        "edge": {"cacheDir": str(tmp_path / "kept")},
+        "env": NO_DEVICE,
+        "command": "run",
+    }
+    file_server.answers = [weights]
+    assert start(**device).score() == "weights"
+    file_server.answers = [no_network]
+    server = start(**device | {"models": [model(f"{file_server.url}/m.bin")]})
+    assert server.score() == "weights"
+    assert "Edge hub: the workload API does not answer" in server.log
+    assert server.stop() == 0
+
+
+def test_a_module_without_its_variables_does_not_start(start: Any, code: dict[str, Any]) -> None:
+    server = start(code=code, edge={}, command="run", ready=False)
+    assert server.process.wait(20) == 3
+    assert server.termination.startswith("EdgeIdentityMissing: edge is configured, but IOTEDGE_WORKLOADURI")
+
+
+def test_a_server_that_is_no_module_knows_nothing_of_messages(start: Any) -> None:
+    server = start(
+        """
+        import sys
+        def init(): ...
+        def run(data): return [name for name in sys.modules if name.startswith("berth_scoring.edge")]
+        """,
+        env=NO_DEVICE,
+    )
+    assert server.score() == []
+    assert b"edge" not in server("GET", "/metrics").body

@@ -1,0 +1,1 @@
+"""The edge hub and the workload API of an emulated IoT Edge device."""
