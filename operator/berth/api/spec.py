@@ -160,8 +160,9 @@ class ModelDeploymentSpec(ApiModel):
         ),
         Rule(
             "self.target != 'IoTEdge' || !has(self.env)"
-            " || self.env.all(v, v.name.matches('^[A-Za-z0-9_-]+$'))",
-            "on IoTEdge the name of an environment variable has letters, digits, '_' and '-': rename it",
+            " || self.env.all(v, v.name.matches('^[A-Za-z0-9_]{1,63}$'))",
+            "on IoTEdge the name of an environment variable has at most 63 letters, digits and '_':"
+            " rename it",
         ),
         Rule(
             "self.target != 'IoTEdge' || !has(self.image)"
