@@ -15,6 +15,7 @@ from berth.plan.subject import Subject
 
 LONGEST_TEXT = 4096
 """Bytes of one value that a twin holds."""
+_APP = "/var/azureml-app"
 _PIECE = 512
 _MOST_PIECES = 100
 _CONFIG_CHARACTERS = 1000
@@ -75,7 +76,7 @@ def _own_options(subject: Subject) -> Json:
     if subject.spec.has_own_server:
         return own
     host = {
-        "Binds": [f"berth-{module_name(subject)}:/var/azureml-app"],
+        "Binds": [f"berth-{module_name(subject)}:{_APP}"],
         "CapDrop": ["ALL"],
         "ReadonlyRootfs": True,
         "SecurityOpt": ["no-new-privileges"],
@@ -123,10 +124,10 @@ def _variables(subject: Subject, content: Content) -> Iterator[Mapping[str, str]
 def _own_variables(subject: Subject) -> Iterator[Mapping[str, str]]:
     metadata = subject.metadata
     config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=None)
-    config["edge"] = {"input": INPUT, "output": OUTPUT}
+    config["edge"] = {"input": INPUT, "output": OUTPUT, "cacheDir": f"{_APP}/cache"}
     yield from in_pieces(orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode(), _CONFIG_CHARACTERS)
     yield {"name": "BERTH_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)}
     found = subject.spec.all_models
     if subject.spec.has_own_server and found:
         folder = f"/{found[0].name}/{found[0].version}" if len(found) == 1 else ""
-        yield {"name": "AZUREML_MODEL_DIR", "value": f"/var/azureml-app/azureml-models{folder}"}
+        yield {"name": "AZUREML_MODEL_DIR", "value": f"{_APP}/azureml-models{folder}"}

@@ -33,7 +33,7 @@ class Fleet:
 def edge_draft(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) -> Draft:
     """Say how the fleet fares."""
     verdict = _told_of_rivals(_verdict(subject, decision, fleet, now), fleet.rivals)
-    return Draft((*verdict, _model_available(fleet.counts)), _fields(subject, decision, fleet))
+    return Draft((*verdict, _model_available(fleet.counts)), _fields(decision, fleet))
 
 
 def known_stage(subject: Subject) -> Known:
@@ -131,7 +131,7 @@ def _model_available(counts: Counts) -> Condition:
     return condition(kind, ConditionStatus.UNKNOWN, Reason.FETCHING_MODEL, told)
 
 
-def _fields(subject: Subject, decision: Decision, fleet: Fleet) -> dict[str, Any]:
+def _fields(decision: Decision, fleet: Fleet) -> dict[str, Any]:
     counts = fleet.counts
     since = decision.healthy_since
     status = IotEdgeStatus(
