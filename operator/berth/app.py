@@ -35,6 +35,7 @@ from berth.settings import Settings
 from berth.targets.aci import AciTarget, Probe
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
 from berth.targets.golden import GoldenRequests
@@ -102,8 +103,8 @@ class Operator:
         endpoints = Endpoints()
         closing.push_async_callback(endpoints.close)
         api = Api(connection, self._metrics)
-        self._queue: WorkQueue[Key] = WorkQueue(self._metrics)
-        self._place_queue: WorkQueue[Key] = WorkQueue()
+        self._queue: WorkQueue[Key] = WorkQueue(self._metrics.models)
+        self._place_queue: WorkQueue[Key] = WorkQueue(self._metrics.places)
         self._feed = Feed(self._queue, self._place_queue)
         self._recorder = EventRecorder(api, settings.pod_name)
         self._watch = Watch(
@@ -123,7 +124,7 @@ class Operator:
         ]
         self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
-        clients = Clients()
+        clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
         golden = GoldenRequests(api, endpoints.post, self._queue.add)
         aci, place_reconciler = self._make_aci(api, clients, endpoints.is_ready, golden)
@@ -133,13 +134,14 @@ class Operator:
             place_reconciler.reconcile,
             place_reconciler.report_failure,
             size=_PLACE_WORKERS,
+            observer=self._metrics.places,
         )
         self._workers = Workers(
             self._queue,
             self._reconciler.reconcile,
             self._reconciler.report_failure,
             size=settings.workers,
-            observer=self._metrics,
+            observer=self._metrics.models,
             about=self._about,
         )
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
@@ -162,8 +164,25 @@ class Operator:
             golden=golden,
             clock=time.monotonic,
         )
+        sweeper = Sweeper(
+            api,
+            subjects=self._feed.stores[MODEL_DEPLOYMENTS],
+            places=places,
+            contents=contents,
+            listings=listings,
+            recorder=self._recorder,
+            observer=self._metrics.sweeps,
+            serves=self._settings.serves,
+            grace=self._settings.orphan_grace_seconds,
+        )
         reconciler = PlaceReconciler(
-            api, places=places, contents=contents, listings=listings, users=self._feed.users, clock=_now
+            api,
+            places=places,
+            contents=contents,
+            listings=listings,
+            sweeper=sweeper,
+            users=self._feed.users,
+            clock=_now,
         )
         return target, reconciler
 
@@ -186,7 +205,8 @@ class Operator:
 
     async def run(self) -> None:
         """Work until a signal of the process; raises a group with LeaseLost or what ended a watch."""
-        self._metrics.watch_queue(self._queue)
+        self._metrics.models.watch_queue(self._queue)
+        self._metrics.places.watch_queue(self._place_queue)
         self._metrics.watch_conditions(self._conditions)
         server = await Health(self._metrics.registry, self._checks(), self._readiness).start(
             self._settings.http_port

@@ -1,5 +1,6 @@
 """One pass over one ComputeTarget: ask Azure what is free, and say so."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -16,9 +17,12 @@ from berth.plan.group_quota import Room, read_room
 from berth.plan.resources import COMPUTE_TARGETS, Resource
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_sweeper import Sweeper
 from berth.targets.azure import Places
 from berth.targets.base import Cluster, Object
 from berth.targets.finalizer import hold, release
+
+logger = logging.getLogger(__name__)
 
 
 class StatusApi(Cluster, Protocol):
@@ -38,6 +42,7 @@ class PlaceReconciler:
         places: Places,
         contents: Contents,
         listings: Listings,
+        sweeper: Sweeper,
         users: Callable[[Key], Sequence[Key]],
         clock: Callable[[], datetime],
     ) -> None:
@@ -45,6 +50,7 @@ class PlaceReconciler:
         self._places = places
         self._contents = contents
         self._listings = listings
+        self._sweeper = sweeper
         self._users = users
         self._clock = clock
 
@@ -52,6 +58,7 @@ class PlaceReconciler:
         """Run one pass; it may be repeated or interrupted at any point."""
         place = self._places.get(key)
         if place is None:
+            self._sweeper.forget(key)
             return Done()
         users = self._users(key)
         if users:
@@ -59,7 +66,10 @@ class PlaceReconciler:
         elif may_go(place, users):
             await release(self._api, COMPUTE_TARGETS, place.metadata)
             return Done()
-        await self._report(place, await self._look(place, users))
+        seen = await self._look(place, users)
+        await self._report(place, seen)
+        if seen.room is not None:
+            await self._sweep(place)
         return RequeueAfter(INTERVAL_SECONDS)
 
     async def report_failure(self, key: Key, error: Exception) -> None:
@@ -80,6 +90,13 @@ class PlaceReconciler:
             return PlaceObservation(refusal=verdict, users=users)
         except ReconcileError as error:
             return PlaceObservation(refusal=_verdict(error), users=users)
+
+    async def _sweep(self, place: Place) -> None:
+        """Clear up by the list that was just made; what fails is repeated, and says nothing of the place."""
+        try:
+            await self._sweeper.sweep(place)
+        except ReconcileError as error:
+            logger.warning("Orphans of ComputeTarget %s are left for later: %s", place.metadata.name, error)
 
     async def _room(self, place: Place) -> Room | None:
         site = await self._places.site(place)

@@ -28,11 +28,17 @@ class Settings(BaseSettings):
     """Connections to the API server, besides one for each watch."""
     resync_seconds: Annotated[float, Field(ge=10)] = 600.0
     """Time in which every object is looked at once, even if nothing changes."""
+    orphan_grace_seconds: Annotated[float, Field(ge=600)] = 900.0
+    """Time for which nobody wants a container group of this cluster before it is deleted."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Where `/metrics`, `/healthz` and `/readyz` are served."""
     log_level: str = "INFO"
     shutdown_grace_seconds: Annotated[float, Field(ge=0)] = 20.0
     """Time for running passes to end."""
+
+    def serves(self, namespace: str) -> bool:
+        """Tell whether this operator looks after a namespace."""
+        return not self.namespaces or namespace in self.namespaces
 
     @field_validator("namespaces", mode="before")
     @classmethod

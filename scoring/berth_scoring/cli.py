@@ -17,6 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("serve", help="load them and answer requests")
     commands.add_parser("run", help="fetch, then serve; the probes are answered from the start")
     command = parser.parse_args(arguments).command
+    if os.geteuid() == 0:
+        from berth_scoring.privileges import leave_root  # noqa: PLC0415
+
+        leave_root(command, os.environ)
     # Each command imports its own half: the init container needs no server, the server no client.
     if command == "fetch":
         from berth_scoring.fetch import command as fetch  # noqa: PLC0415

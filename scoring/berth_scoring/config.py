@@ -8,7 +8,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -16,6 +16,8 @@ from typing import Any, Self, TypeVar
 N = TypeVar("N", int, float)
 
 CONFIG_VARIABLE = "BERTH_SCORING_CONFIG"
+LONGEST_VALUE = 32_000
+"""In characters, of up to four bytes each: Linux takes no variable beyond 128 KiB."""
 ENDPOINT = re.compile(r"https?://[^\s?#@]+")
 NUMBERS: Mapping[type, str] = {int: "a whole number", float: "a number"}
 
@@ -112,6 +114,8 @@ class ScoringConfig:
     models: tuple[ModelSource, ...] = ()
     code: CodeSource | None = None
     port: int = 5001
+    user: int | None = None
+    """Uid and gid to go on with where the process begins as root; none changes nothing."""
     requests: RequestLimits = field(default_factory=RequestLimits)
     keys_dir: Path | None = None
     """A folder with the files `primaryKey` and `secondaryKey`; none leaves the routes open."""
@@ -130,23 +134,48 @@ class ScoringConfig:
         if values.get("tls") is not None:
             values["tls"] = TlsSource.from_json(values["tls"])
         values["requests"] = RequestLimits.from_json(values.get("requests", {}))
+        values["user"] = _user(values.get("user"))
         values["storage_endpoints"] = _endpoints(values.get("storage_endpoints"))
         return cls(**values)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read the object from `BERTH_SCORING_CONFIG` and the variables that it goes on in."""
-        text = environment.get(CONFIG_VARIABLE)
-        if text is None:
-            raise ConfigError(f"{CONFIG_VARIABLE} is not set: it holds the configuration as a JSON object")
-        pieces = [text]
-        while (piece := environment.get(f"{CONFIG_VARIABLE}_{len(pieces)}")) is not None:
-            pieces.append(piece)
+        text = config_text(environment)
         try:
-            data = json.loads("".join(pieces))
+            data = json.loads(text)
         except ValueError as error:
             raise ConfigError(f"{CONFIG_VARIABLE} is not JSON: {error}") from error
         return cls.from_json(data)
+
+    def folders(self) -> Iterator[Path]:
+        """Yield the folders that volumes bring."""
+        parts: list[ModelSource | CodeSource] = [*self.models, *([self.code] if self.code else [])]
+        found = [self.keys_dir, self.tls.dir if self.tls else None]
+        for part in parts:
+            found += [part.source, part.credentials_dir]
+        yield from filter(None, found)
+
+
+def config_text(environment: Mapping[str, str]) -> str:
+    """Join `BERTH_SCORING_CONFIG` and the variables that it goes on in."""
+    text = environment.get(CONFIG_VARIABLE)
+    if text is None:
+        raise ConfigError(f"{CONFIG_VARIABLE} is not set: it holds the configuration as a JSON object")
+    pieces = [text]
+    while (piece := environment.get(f"{CONFIG_VARIABLE}_{len(pieces)}")) is not None:
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def config_variables(text: str) -> dict[str, str]:
+    """Cut the text into `BERTH_SCORING_CONFIG` and the variables that it goes on in."""
+    starts = range(0, len(text), LONGEST_VALUE)
+    pieces = {
+        f"{CONFIG_VARIABLE}_{number}": text[start : start + LONGEST_VALUE]
+        for number, start in enumerate(starts)
+    }
+    return {CONFIG_VARIABLE: pieces.pop(f"{CONFIG_VARIABLE}_0"), **pieces}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +220,15 @@ def read_number(environment: Mapping[str, str], name: str, default: N, *, least:
         if least <= value < math.inf:
             return value
     raise ConfigError(f"{name} must be {NUMBERS[kind]} of at least {least}, not {environment.get(name)!r}")
+
+
+def _user(data: object) -> int | None:
+    match data:
+        case None:
+            return None
+        case int() if data > 0 and type(data) is int:
+            return data
+    raise ConfigError(f"user must be a whole number above 0, not {data!r}")
 
 
 def _endpoints(data: object) -> Mapping[str, str]:

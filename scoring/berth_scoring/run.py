@@ -16,7 +16,7 @@ def main(environment: Mapping[str, str]) -> int:
 
 def _run(context: Context) -> int:
     tls = context.tls()
-    with listening(context.config.port) as listener:
+    with listening(context) as listener:
         with waiting(listener, tls):
             if code := _fetch(context.environment):
                 return code

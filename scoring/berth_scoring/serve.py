@@ -27,11 +27,12 @@ from berth_scoring.config import (
 from berth_scoring.cors import Cors
 from berth_scoring.execution import InlineQueue, WorkQueue
 from berth_scoring.lifecycle import Lifecycle
+from berth_scoring.listener import listen
 from berth_scoring.messages import Headers
 from berth_scoring.metrics import Metrics
 from berth_scoring.routes import RouteFactory, azure_routes, probe_routes
 from berth_scoring.script import is_schema_decorated
-from berth_scoring.server import STOP_SIGNALS, Server, exit_at_once, listen
+from berth_scoring.server import STOP_SIGNALS, Server, exit_at_once
 from berth_scoring.startup import StartupError, export_environment, load_model, start_script
 from berth_scoring.swagger import Service, Swagger
 from berth_scoring.termination import write_termination_message
@@ -114,17 +115,18 @@ def load(context: Context, tls: ssl.SSLContext | None) -> Callable[[socket.socke
     return lambda listener: server.run(listener, limits.max_concurrent_per_replica)
 
 
-def listening(port: int) -> socket.socket:
-    """Listen on a port, or say why that fails."""
+def listening(context: Context) -> socket.socket:
+    """Listen on the port that is configured, or say why that fails."""
+    port = context.config.port
     try:
-        return listen(port)
+        return listen(port, context.environment)
     except OSError as error:
         raise StartupError("PortUnavailable", f"cannot listen on port {port}: {error}") from error
 
 
 def _serve(context: Context) -> int:
     run = load(context, context.tls())
-    with listening(context.config.port) as listener:
+    with listening(context) as listener:
         run(listener)
     return 0
 

@@ -140,13 +140,6 @@ def http_config(application: Application, tls: ssl.SSLContext | None, *, stop_se
     )
 
 
-def listen(port: int) -> socket.socket:
-    """Listen on all addresses, of both families where there are two."""
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=2048)
-    return socket.create_server(("0.0.0.0", port), backlog=2048)  # noqa: S104 - a pod is reached from outside
-
-
 def exit_at_once(number: int, _frame: FrameType | None) -> None:
     """Leave while nothing is served yet: as process 1 the default would be to stay."""
     raise SystemExit(128 + number)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,14 +12,14 @@ import aiohttp
 import pytest
 from aci_world import place_spec
 from answering_groups import AnsweringGroups, answering
-from azure_emulator import SECRET, configured
-from container_groups import aci_spec
+from azure_emulator import SECRET, SUBSCRIPTION, configured, group_id
+from container_groups import aci_spec, desired
 from operator_process import Process, User, condition, is_stalled, operator
 
 from berth.core.errors import Gone
 from berth.core.keys import Key
-from berth.plan.pods import PORT
-from berth.plan.resources import COMPUTE_TARGETS, CONFIG_MAPS, MODEL_DEPLOYMENTS, SECRETS
+from berth.plan.group_names import Owner
+from berth.plan.resources import COMPUTE_TARGETS, CONFIG_MAPS, MODEL_DEPLOYMENTS, NAMESPACES, SECRETS
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.server import Endpoint, served
@@ -94,11 +95,10 @@ async def test_apply_leads_to_an_answer_and_deletion_to_nothing(
     ready = await user.until_ready()
 
     (group,) = azure.service.group_ids()
-    host = f"{ready['status']['aci']['fqdn']}:{PORT}"
-    assert ready["status"]["scoringUri"] == f"http://{host}/score"
+    assert ready["status"]["scoringUri"] == f"http://{ready['status']['aci']['fqdn']}/score"
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"http://{ready['status']['aci']['ip']}:{PORT}/score", json={}) as answer,
+        session.post(f"http://{ready['status']['aci']['ip']}/score", json={}) as answer,
     ):
         assert await answer.json() == [0]
     await user.delete()
@@ -169,3 +169,37 @@ async def test_a_changed_spec_reaches_the_group_in_place_or_by_a_new_one(
     assert len(azure.requests.of("ContainerGroups_CreateOrUpdate")) == 3
     assert len(azure.requests.of("ContainerGroups_Delete")) == 1
     assert len(azure.service.group_ids()) == 1
+
+
+async def scraped(port: int, wanted: str) -> str:
+    """Read the metrics until they hold a line."""
+    async with aiohttp.ClientSession() as session:
+        for _ in range(400):
+            with suppress(aiohttp.ClientConnectionError):
+                async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                    text = await answer.text()
+                    if f"\n{wanted}\n" in text:
+                        return text
+            await asyncio.sleep(0.05)
+    raise AssertionError(f"never {wanted}")
+
+
+async def test_metrics_tell_of_calls_to_azure_and_of_orphans(
+    user: User, azure: Azure, place: Key, tmp_path: Path, control_plane: ControlPlane
+) -> None:
+    cluster = (await user.client.get(NAMESPACES, Key("", "kube-system")))["metadata"]["uid"]
+    lost = desired()
+    tags = lost.tags | Owner(cluster, user.namespace, "lost", "its uid").tags(1, "")
+    await azure.service.create_or_update(group_id("lost"), lost.body | {"tags": tags})
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    log = tmp_path / "berth-0.log"
+    async with operator(control_plane.kubeconfig, user.namespace, log, http_port=str(port)):
+        text = await scraped(port, "berth_orphaned_groups 1.0")
+    of = f'subscription="{SUBSCRIPTION}"'
+    assert f'\nberth_azure_requests_total{{code="200",operation="list",{of}}} 1.0\n' in text
+    assert f"\nberth_azure_circuit_open{{{of}}} 0.0\n" in text
+    assert '\nberth_azure_request_duration_seconds_count{operation="usages"} ' in text
+    assert '\nworkqueue_queue_duration_seconds_count{name="computetarget"}' in text
+    assert "\nberth_orphaned_groups_deleted_total 0.0\n" in text
+    assert azure.requests.of("ContainerGroups_Delete") == []

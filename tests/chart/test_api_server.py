@@ -1,5 +1,6 @@
 """A real API server accepts all that the chart renders, and its roles allow what the operator does."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,12 @@ MAY_WHERE_ALL_IS_SERVED = [
     "create deployments.apps -n kube-system",
     "get secrets -n kube-system",
     "watch modeldeployments.berth.dev -n kube-system",
-]
-MAY_NOT = [
     "patch modeldeployments.berth.dev -n team-a",
     "get configmaps -n team-a",
+]
+MAY_NOT = [
+    "delete modeldeployments.berth.dev -n team-a",
+    "list configmaps -n team-a",
     "create pods -n team-a",
     "update leases.coordination.k8s.io/other -n berth-system",
     "create leases.coordination.k8s.io -n team-a",
@@ -131,14 +134,27 @@ def test_the_account_may_do_its_work_and_no_more(
     installed: Any, kubectl: Kubectl, assignments: tuple[str, ...], allowed: list[str]
 ) -> None:
     installed(*assignments)
+    wait_until_discovered(kubectl, "modeldeployments.berth.dev")
     questions = [*MAY, *MAY_WHERE_ALL_IS_SERVED, *MAY_NOT]
     assert [each for each in questions if may(kubectl, each)] == allowed
 
 
 def may(kubectl: Kubectl, question: str) -> bool:
     # Without --quiet kubectl warns of unknown resources and still answers; a typo must not pass as "no".
-    assert question.split()[1].split("/", maxsplit=1)[0] in kubectl("api-resources", "--output=name").split()
+    assert question.split()[1].split("/", maxsplit=1)[0] in known_resources(kubectl)
     try:
         return "yes" in kubectl("auth", "can-i", f"--as={ACCOUNT}", *question.split())
     except SandboxError:
         return False
+
+
+def known_resources(kubectl: Kubectl) -> list[str]:
+    return kubectl("api-resources", "--output=name").split()
+
+
+def wait_until_discovered(kubectl: Kubectl, resource: str) -> None:
+    """Discovery follows an installed definition with a delay."""
+    deadline = time.monotonic() + 30
+    while resource not in known_resources(kubectl):
+        assert time.monotonic() < deadline, f"{resource} is not discovered"
+        time.sleep(0.2)

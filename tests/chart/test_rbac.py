@@ -9,7 +9,7 @@ Render = Callable[..., Any]
 
 OWNED = {"get", "list", "watch", "create", "patch", "delete"}
 NEEDED = {
-    ("berth.dev", "modeldeployments"): {"list", "watch", "patch"},
+    ("berth.dev", "modeldeployments"): {"list", "watch"},
     ("berth.dev", "modeldeployments/status"): {"patch"},
     ("berth.dev", "modeldeployments/finalizers"): {"update"},
     ("apps", "deployments"): OWNED,
@@ -17,13 +17,14 @@ NEEDED = {
     ("autoscaling", "horizontalpodautoscalers"): OWNED,
     ("policy", "poddisruptionbudgets"): OWNED,
     ("", "secrets"): OWNED,
-    ("", "configmaps"): {"get"},
     ("", "pods"): {"list"},
     ("", "events"): {"list"},
     ("events.k8s.io", "events"): {"create", "patch"},
 }
 
 OF_THE_CLUSTER = {
+    ("berth.dev", "modeldeployments"): {"list", "watch", "patch"},
+    ("", "configmaps"): {"get"},
     ("berth.dev", "computetargets"): {"list", "watch", "patch"},
     ("berth.dev", "computetargets/status"): {"patch"},
     ("", "namespaces"): {"get"},

@@ -76,6 +76,7 @@ def test_settings_reach_the_operator(render: Render) -> None:
         "operator.workers=4",
         "operator.connections=40",
         "operator.resyncSeconds=86400",
+        "operator.orphanGraceSeconds=604800",
         "operator.logLevel=DEBUG",
         "scoringImage.pullPolicy=Never",
         "watchNamespaces={team-a,team-b}",
@@ -89,6 +90,7 @@ def test_settings_reach_the_operator(render: Render) -> None:
         "BERTH_WORKERS": "4",
         "BERTH_CONNECTIONS": "40",
         "BERTH_RESYNC_SECONDS": "86400",
+        "BERTH_ORPHAN_GRACE_SECONDS": "604800",
         "BERTH_SHUTDOWN_GRACE_SECONDS": "20",
     }
 
@@ -183,7 +185,7 @@ def test_the_service_monitor_selects_the_metrics_service(render: Render) -> None
 def test_the_network_policy_leaves_open_what_the_operator_needs(render: Render) -> None:
     policy = render("networkPolicy.enabled=true").one("NetworkPolicy")["spec"]
     open_ports = {port["port"] for rule in policy["egress"] for port in rule.get("ports", [])}
-    assert open_ports == {53, 443, 6443, 5001}
+    assert open_ports == {53, 80, 443, 6443, 5001}
     assert {"to": [{"namespaceSelector": {}}]} in policy["egress"]
     assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
 

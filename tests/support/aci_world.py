@@ -35,6 +35,7 @@ from berth.reconcile import Reconciler
 from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_sweeper import Sweeper, SweepObserver
 from berth.targets.azure import Places
 from berth.targets.golden import Answer, GoldenRequests
 from berth_sandbox.azure.cloud import Azure
@@ -47,6 +48,7 @@ _WRITES = [
     f"ContainerGroups_{verb}" for verb in ("CreateOrUpdate", "Update", "Delete", "Start", "Stop", "Restart")
 ]
 _CREATED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+GRACE_SECONDS = 600.0
 IRIS, PLACE = Key("demo", "iris"), Key("", "dev")
 SPEC = aci_spec(computeTargetRef={"name": PLACE.name}, auth={"mode": "None"})
 
@@ -147,7 +149,7 @@ class _MortalGroups:
 
 
 @dataclass
-class World:
+class World(SweepObserver):
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
 
     azure: Azure
@@ -158,6 +160,9 @@ class World:
     events: list[Event] = field(default_factory=list)
     answers: bool = True
     asked: list[str] = field(default_factory=list)
+    served: set[str] = field(default_factory=lambda: {IRIS.namespace})
+    suspected: int = 0
+    swept: int = 0
 
     def __post_init__(self) -> None:
         self.mortal = Mortal(self.connection)
@@ -175,6 +180,7 @@ class World:
         places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
         contents = Contents(self.cluster, OPERATOR_NAMESPACE)
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
+        self.listings, self.compute_targets = listings, places
         self.target = AciTarget(
             self.cluster,
             places=places,
@@ -192,11 +198,23 @@ class World:
             recorder=self,
             clock=self.clock.now,
         )
+        self.sweeper = Sweeper(
+            self.cluster,
+            subjects=self.feed.stores[MODEL_DEPLOYMENTS],
+            places=places,
+            contents=contents,
+            listings=listings,
+            recorder=self,
+            observer=self,
+            serves=lambda namespace: namespace in self.served,
+            grace=GRACE_SECONDS,
+        )
         self.places = PlaceReconciler(
             self.cluster,
             places=places,
             contents=contents,
             listings=listings,
+            sweeper=self.sweeper,
             users=self.feed.users,
             clock=self.clock.now,
         )
@@ -309,6 +327,15 @@ class World:
 
     def record(self, subject: Subject, event: Event) -> None:
         self.events.append(event)
+
+    def record_about(self, key: Key, uid: str, event: Event) -> None:
+        self.events.append(event)
+
+    def orphans(self, count: int) -> None:
+        self.suspected = count
+
+    def orphan_deleted(self) -> None:
+        self.swept += 1
 
     async def _probe(self, url: str) -> bool:
         self.asked.append(url)

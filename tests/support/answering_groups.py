@@ -8,7 +8,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from berth.plan.pods import PORT
+from berth.plan.group_endpoint import PLAIN
 from berth_sandbox.azure.backing import Observation
 from berth_sandbox.azure.names import GroupId
 from berth_sandbox.azure.simulation import Simulation
@@ -32,7 +32,7 @@ async def answering(groups: AnsweringGroups) -> AsyncIterator[None]:
     application.add_routes([web.get("/readyz", _ready), web.post("/score", _score)])
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
     await runner.setup()
-    await web.TCPSite(runner, groups.address, PORT).start()
+    await web.TCPSite(runner, groups.address, PLAIN.port).start()
     try:
         yield
     finally:

@@ -36,6 +36,8 @@ class Heard(CallObserver):
         self.calls: list[tuple[str, str, str]] = []
         self.counters: dict[str, int] = {}
         self.causes: Counter[str] = Counter()
+        self.waits: list[float] = []
+        self.circuits: list[bool] = []
 
     def called(self, subscription: str, operation: str, code: str, seconds: float) -> None:
         assert seconds >= 0
@@ -44,8 +46,12 @@ class Heard(CallObserver):
     def remaining(self, subscription: str, counter: str, count: int) -> None:
         self.counters[counter] = count
 
-    def withheld(self, subscription: str, cause: str) -> None:
+    def withheld(self, subscription: str, cause: str, wait: float) -> None:
         self.causes[cause] += 1
+        self.waits.append(wait)
+
+    def circuit(self, subscription: str, *, is_open: bool) -> None:
+        self.circuits.append(is_open)
 
 
 def cloud_at(endpoint: Endpoint) -> Cloud:

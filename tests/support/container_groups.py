@@ -139,7 +139,7 @@ WISHES: dict[str, tuple[Spec, Way]] = {
     "identity": (aci_spec(aci={"identities": ["/subscriptions/s/x/y"]}), Way.IN_PLACE),
     "ipAddress.dnsNameLabel": (aci_spec(aci={"dnsNameLabel": "iris-live"}), Way.IN_PLACE),
     "image": (aci_spec(image="registry.test/own:1", imageServer="Berth"), Way.IN_PLACE),
-    "command": (aci_spec(image="registry.test/own:1"), Way.IN_PLACE),
+    "command": (aci_spec(image="registry.test/own:1"), Way.RECREATE),  # its port, too
     "environmentVariables": (aci_spec(env=[{"name": "A", "value": "b"}]), Way.IN_PLACE),
     "volumes": (aci_spec(model=MODEL | {"uri": "https://a.test/m.onnx"}), Way.IN_PLACE),
     "livenessProbe": (aci_spec(probes={"startup": {"budgetSeconds": 20}}), Way.IN_PLACE),

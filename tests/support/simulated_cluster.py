@@ -137,11 +137,14 @@ class SimulatedCluster:
     ) -> Listing:
         wanted = dict(part.split("=") for part in labels.split(",") if part)
         uid = fields.partition("involvedObject.uid=")[2]
+        name = fields.partition("metadata.name=")[2]
         return Listing(
             [
                 raw
                 for key, raw in self.labelled(resource, wanted).items()
-                if key.namespace == namespace and (not uid or raw.get("involvedObject", {}).get("uid") == uid)
+                if key.namespace == namespace
+                and (not uid or raw.get("involvedObject", {}).get("uid") == uid)
+                and (not name or key.name == name)
             ]
         )
 
@@ -177,7 +180,11 @@ class SimulatedCluster:
         self.writes.append(f"patch {resource.kind}")
         stored = self._stored(resource, key)
         before = stored.raw
-        stored.found |= dict(leaves(patch))
+        for path, value in leaves(patch):
+            if value is None:
+                stored.found.pop(path, None)
+            else:
+                stored.found[path] = value
         self._touch(stored, before)
         return stored.raw
 

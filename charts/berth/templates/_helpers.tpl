@@ -59,7 +59,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "berth.rules" -}}
 - apiGroups: [berth.dev]
   resources: [modeldeployments]
-  verbs: [list, watch, patch] # the finalizer, where something outside the cluster has to go first
+  verbs: [list, watch]
 - apiGroups: [berth.dev]
   resources: [modeldeployments/status]
   verbs: [patch]
@@ -83,10 +83,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch, delete]
-# What container groups in Azure are made from: they cannot mount it.
-- apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get]
 # Why a container fails, or what its pod waits for.
 - apiGroups: [""]
   resources: [pods, events]
@@ -104,6 +100,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [berth.dev]
   resources: [computetargets/status]
   verbs: [patch]
+- apiGroups: [berth.dev]
+  resources: [modeldeployments]
+  verbs: [patch] # the finalizer, where something outside the cluster has to go first
+# What container groups in Azure are made from: they cannot mount it.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
 # The labels that allowedNamespaces chooses by, and the id of the cluster.
 - apiGroups: [""]
   resources: [namespaces]

@@ -84,19 +84,29 @@ class Gate:
         if self._free == 0:
             raise self._postponed("concurrency", "as many calls run as may at once", _BUSY_SECONDS)
         if wait := self._breaker.admit(now):
+<<<<<<< HEAD
             self._observer.withheld(self._subscription, "circuit")
             raise Transient(f"{self._name} is not asked now: {self._trouble}", wait)
+=======
+            self._observer.withheld(self._subscription, "circuit", wait)
+            raise Transient(f"Subscription {self._subscription} is not asked now: {self._trouble}", wait)
+>>>>>>> main
         if wait := self._limiter.take(budget, now):
             self._breaker.abandoned()
             raise self._postponed("rate", f"as many {budget} were made as Azure takes", wait)
 
     def _postponed(self, cause: str, words: str, wait: float) -> Postponed:
-        self._observer.withheld(self._subscription, cause)
         later = wait + _SPREAD_SECONDS * self._rand()
+<<<<<<< HEAD
         return Postponed(f"{self._name} is not asked now: {words}", later)
+=======
+        self._observer.withheld(self._subscription, cause, later)
+        return Postponed(f"Subscription {self._subscription} is not asked now: {words}", later)
+>>>>>>> main
 
     def _succeeded(self, answer: Answer) -> None:
         self._breaker.succeeded()
+        self._observer.circuit(self._subscription, is_open=False)
         self._limiter.learn(answer.remaining)
         for counter, count in answer.remaining.items():
             self._observer.remaining(self._subscription, counter, count)
@@ -108,6 +118,7 @@ class Gate:
             self._breaker.failed(now)
         else:
             self._breaker.succeeded()
+        self._observer.circuit(self._subscription, is_open=self._breaker.is_open)
         if verdict.kind is Kind.THROTTLED and verdict.retry_after is not None:
             self._limiter.hold(budget, now + verdict.retry_after)
         return verdict.as_error()

@@ -182,7 +182,7 @@ def _refusal(response: Any) -> HttpResponseError:  # noqa: ANN401 - of the libra
     return _refused(response.status_code, code, words, response)
 
 
-def _refused(status: int, code: str, words: str, response: Any = None) -> HttpResponseError:
+def _refused(status: int, code: str, words: str, response: Any = None) -> HttpResponseError:  # noqa: ANN401 - of the library beneath
     error = HttpResponseError(words or code or f"The hub answered {status}")
     error.status_code, error.response = status, response
     error.error = ODataV4Format({"code": code, "message": words})

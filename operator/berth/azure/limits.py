@@ -114,6 +114,11 @@ class Breaker:
         self._open_until: float | None = None
         self._is_trying = False
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether calls wait until one that tries was answered."""
+        return self._open_until is not None
+
     def admit(self, now: float) -> float:
         """Return 0 where a call may be made, which must end in one of the three methods below, or seconds."""
         if self._open_until is None:

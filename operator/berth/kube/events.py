@@ -57,8 +57,11 @@ class EventRecorder:
 
     def record(self, subject: Subject, event: Event) -> None:
         """Post an Event soon; neither waits nor fails, and drops it when too many are waiting."""
-        uid = subject.metadata.uid
-        series = self._series.setdefault((uid, event), _Series(subject.key, uid, event))
+        self.record_about(subject.key, subject.metadata.uid, event)
+
+    def record_about(self, key: Key, uid: str, event: Event) -> None:
+        """Post an Event soon about a ModelDeployment that may be gone."""
+        series = self._series.setdefault((uid, event), _Series(key, uid, event))
         self._series.move_to_end((uid, event))
         if len(self._series) > _REMEMBERED:
             self._series.popitem(last=False)
@@ -68,7 +71,7 @@ class EventRecorder:
         try:
             self._queue.put_nowait(series)
         except asyncio.QueueFull:
-            logger.warning("Too many Events: dropped %s of %s", event.reason, subject.key)
+            logger.warning("Too many Events: dropped %s of %s", event.reason, key)
         else:
             series.told = self._clock()
 

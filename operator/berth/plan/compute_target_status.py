@@ -1,6 +1,6 @@
 """The status of a ComputeTarget: whether it can be used, what is free there, and who uses it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,8 @@ from berth.plan.azure_errors import Kind, Verdict
 from berth.plan.group_quota import Room
 from berth.plan.report import condition, progressing, ready, stalled
 
+ABANDONED = "abandoned.berth.dev/"
+"""Prefix of the annotations that name, by uid, whose container groups were left behind on purpose."""
 NEWS_SECONDS = 300
 """A look that found nothing new is written down only this often: each write wakes everyone who watches."""
 
@@ -28,6 +30,7 @@ class PlaceMetadata(ApiModel):
     uid: str
     generation: int
     deletion_timestamp: str | None = None
+    annotations: Mapping[str, str] = Field(default_factory=dict)
     finalizers: tuple[str, ...] = Field(default=())
 
 
@@ -35,6 +38,13 @@ class Place(ComputeTarget):
     """A ComputeTarget together with its metadata."""
 
     metadata: PlaceMetadata
+
+    @property
+    def abandoned(self) -> list[str]:
+        """The uids of ModelDeployments that went without their container groups."""
+        return [
+            name.removeprefix(ABANDONED) for name in self.metadata.annotations if name.startswith(ABANDONED)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

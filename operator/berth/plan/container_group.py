@@ -23,9 +23,11 @@ from berth.plan.group_content import (
     source_files,
     workspace_key,
 )
+from berth.plan.group_endpoint import endpoint
 from berth.plan.group_names import FINGERPRINT, Owner, Slot, dns_label, given_label, group_name, tags_of
+from berth.plan.group_retention import policy_tag
 from berth.plan.group_size import group_size
-from berth.plan.pods import KEYS, PORT, config_variables, own_variables
+from berth.plan.pods import KEYS, USER, config_variables, own_variables
 from berth.plan.sources import Source, sources
 from berth.plan.subject import Subject
 
@@ -37,6 +39,8 @@ LARGEST_BODY = 4_000_000
 _APP = {"name": "berth-app", "mountPath": "/var/azureml-app"}
 _KEYS = "berth-keys"
 _DEFAULTS = AciTarget()
+_ROOT = {"runAsUser": 0}
+"""Berth's own programs begin as root, for ports below 1024 and volumes of root's, and go on as `USER`."""
 
 Json = dict[str, Any]
 
@@ -126,7 +130,7 @@ def scoring_image(group: Mapping[str, Any]) -> str | None:
 def _build(recipe: Recipe, image: str, key: bytes) -> Desired:
     body = _body(recipe, image)
     generation = recipe.subject.metadata.generation
-    tags = recipe.owner.tags(generation, fingerprint(body, key))
+    tags = recipe.owner.tags(generation, fingerprint(body, key)) | policy_tag(recipe.subject)
     return Desired(recipe.name, {**body, "tags": tags})
 
 
@@ -168,8 +172,11 @@ def _fetch_container(recipe: Recipe, found: list[Source], image: str) -> Json:
         "properties": {
             "image": image,
             "command": ["berth-scoring", "fetch"],
-            "environmentVariables": config_variables(recipe.subject, keys=None),
+            "environmentVariables": config_variables(
+                recipe.subject, keys=None, server=_server(recipe.subject)
+            ),
             "volumeMounts": [_APP, *mounts, *secrets],
+            "securityContext": _ROOT,
         },
     }
 
@@ -186,17 +193,28 @@ def _scoring_container(recipe: Recipe, found: list[Source], image: str) -> Json:
             {
                 "image": spec.image or image,
                 "command": [] if spec.has_own_server else ["berth-scoring", "serve"],
-                "ports": [{"port": PORT, "protocol": "TCP"}],
+                "ports": _ports(recipe.subject),
                 "environmentVariables": [
                     *environment(spec.env or (), recipe.content),
-                    *own_variables(recipe.subject, keys=KEYS if keys else None),
+                    *own_variables(
+                        recipe.subject, keys=KEYS if keys else None, server=_server(recipe.subject)
+                    ),
                 ],
                 "resources": {"requests": {"cpu": size.cpu, "memoryInGB": size.memory_in_gb}},
                 "volumeMounts": [*mounted, *secret],
+                "securityContext": {} if spec.has_own_server else _ROOT,
                 **_probes(recipe.subject),
             }
         ),
     }
+
+
+def _server(subject: Subject) -> Json:
+    return {"port": endpoint(subject.spec).port, "user": USER}
+
+
+def _ports(subject: Subject) -> list[Json]:
+    return [{"port": endpoint(subject.spec).port, "protocol": "TCP"}]
 
 
 def _probes(subject: Subject) -> Json:
@@ -205,13 +223,14 @@ def _probes(subject: Subject) -> Json:
     alive, ready = ("/", "/") if subject.spec.has_own_server else ("/livez", "/readyz")
     delay = max(probes.liveness.initial_delay_seconds, probes.startup.budget_seconds)
     return {
-        "livenessProbe": {**_probe(alive, probes.liveness), "initialDelaySeconds": delay},
-        "readinessProbe": _probe(ready, probes.readiness),
+        "livenessProbe": {**_probe(subject, alive, probes.liveness), "initialDelaySeconds": delay},
+        "readinessProbe": _probe(subject, ready, probes.readiness),
     }
 
 
-def _probe(path: str, probe: Probe) -> Json:
-    return {"httpGet": {"path": path, "port": PORT, "scheme": "http"}, **_dump(probe)}
+def _probe(subject: Subject, path: str, probe: Probe) -> Json:
+    asked = endpoint(subject.spec)
+    return {"httpGet": {"path": path, "port": asked.port, "scheme": asked.scheme}, **_dump(probe)}
 
 
 def _volumes(recipe: Recipe, found: list[Source]) -> list[Json]:
@@ -235,7 +254,7 @@ def _address(recipe: Recipe) -> Json:
     """Give a public name, or a private address in a subnet; Azure gives none at all to Spot."""
     if recipe.aci.priority is AciPriority.SPOT:
         return {}
-    ports = [{"port": PORT, "protocol": "TCP"}]
+    ports = _ports(recipe.subject)
     if recipe.subnet_id:
         return {"type": "Private", "ports": ports}
     given = recipe.aci.dns_name_label

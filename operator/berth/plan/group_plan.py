@@ -9,12 +9,9 @@ from berth.core.results import RequeueAfter, Result
 from berth.plan.container_group import Desired
 from berth.plan.group_changes import Json, Update, Way, is_stopped, merged_tags
 from berth.plan.group_status import Observation, group_draft, is_serving, slow_event
-from berth.plan.observed import ANNOTATION_PREFIX
 from berth.plan.report import Draft, Event, is_ready, worked
 from berth.plan.subject import Subject
 
-ABANDON = f"{ANNOTATION_PREFIX}abandon"
-"""With the value `true`, a ModelDeployment goes without its container group."""
 INTERVAL_SECONDS = 60.0
 """Time in which a change in the portal, or of content, is seen."""
 DELETION_POLL_SECONDS = 3.0
@@ -86,11 +83,6 @@ def plan(subject: Subject, sight: Sight, now: datetime) -> Plan:
     draft = group_draft(subject, sight.seen, now)
     pause = RequeueAfter(_pause(draft, steps, worked(subject, now)))
     return Plan(steps, draft, pause, list(_events(subject, sight, draft)))
-
-
-def is_abandoned(subject: Subject) -> bool:
-    """Tell whether the user wants the ModelDeployment to go, whatever becomes of its group."""
-    return subject.metadata.annotations.get(ABANDON) == "true"
 
 
 def _steps(sight: Sight) -> Iterator[Step]:

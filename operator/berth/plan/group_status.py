@@ -11,8 +11,8 @@ from berth.plan.azure_errors import AzureError, classify
 from berth.plan.causes import Cause, Fetched, model_failed
 from berth.plan.group_causes import containers, fetched, first_cause
 from berth.plan.group_changes import Way
+from berth.plan.group_endpoint import endpoint
 from berth.plan.group_quota import Room, quota_available
-from berth.plan.pods import PORT
 from berth.plan.report import Draft, Event, condition, held, is_overdue, progressing, stalled, worked
 from berth.plan.subject import Subject
 from berth.plan.validation import Golden, validated, validation_verdict
@@ -189,7 +189,7 @@ def _endpoint_ready(seen: Observation) -> Condition:
 
 def _fields(subject: Subject, seen: Observation, found: Fetched | None) -> dict[str, Any]:
     host = address(seen.group)
-    root = f"http://{host}:{PORT}" if host else None
+    root = endpoint(subject.spec).root(host) if host else None
     fields: dict[str, Any] = {
         "scoring_uri": f"{root}/score" if root else None,
         "swagger_uri": f"{root}/swagger.json" if root and not subject.spec.has_own_server else None,

@@ -21,6 +21,7 @@ _STARTUP_PERIOD_SECONDS = 1
 _LONGEST_VALUE = 32_000
 """In characters, of up to four bytes each: Linux takes no variable beyond 128 KiB."""
 _APP = {"name": "app", "mountPath": "/var/azureml-app"}
+_SERVER = {"port": PORT}
 _TMP = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - inside the container
 
 Json = dict[str, Any]
@@ -72,7 +73,7 @@ def _fetch_container(subject: Subject, found: list[Source], image: str, pull_pol
         "image": image,
         "imagePullPolicy": pull_policy,
         "args": ["fetch"],
-        "env": config_variables(subject, keys=None),
+        "env": config_variables(subject, keys=None, server=_SERVER),
         "resources": _dump(subject.spec.resources),
         "volumeMounts": [_APP, _TMP, *_source_mounts(found), *credentials],
         "securityContext": _security(read_only=True),
@@ -94,7 +95,7 @@ def _scoring_container(
             "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
             "env": [
                 *map(_dump, spec.env or ()),
-                *own_variables(subject, keys=KEYS if keys_secret else None),
+                *own_variables(subject, keys=KEYS if keys_secret else None, server=_SERVER),
             ],
             "resources": _dump(spec.resources),
             "volumeMounts": [_APP, _TMP, *_source_mounts(found), *keys_mounts],
@@ -105,21 +106,21 @@ def _scoring_container(
     )
 
 
-def own_variables(subject: Subject, *, keys: str | None) -> list[Json]:
+def own_variables(subject: Subject, *, keys: str | None, server: Json) -> list[Json]:
     """Tell the scoring container how to serve; `keys` is the folder of the endpoint's keys."""
     drain = {"name": "BERTH_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)}
     if not subject.spec.has_own_server:
-        return [*config_variables(subject, keys=keys), drain]
+        return [*config_variables(subject, keys=keys, server=server), drain]
     found = subject.spec.all_models
     folder = f"/{found[0].name}/{found[0].version}" if len(found) == 1 else ""
     model_dir = {"name": "AZUREML_MODEL_DIR", "value": f"/var/azureml-app/azureml-models{folder}"}
-    return [*config_variables(subject, keys=keys), drain, *([model_dir] if found else [])]
+    return [*config_variables(subject, keys=keys, server=server), drain, *([model_dir] if found else [])]
 
 
-def config_variables(subject: Subject, *, keys: str | None) -> list[Json]:
+def config_variables(subject: Subject, *, keys: str | None, server: Json) -> list[Json]:
     """Tell the container its configuration, in several variables if it is long."""
     metadata = subject.metadata
-    config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=keys)
+    config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=keys, server=server)
     # Kubernetes would replace $(NAME) and $$ in a value.
     text = orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode().replace("$", r"\u0024")
     return in_pieces(text, _LONGEST_VALUE)

@@ -79,8 +79,13 @@ def sources(spec: ModelDeploymentSpec) -> Iterator[Source]:
         yield Source("code", spec.code)
 
 
-def scoring_config(name: str, namespace: str, spec: ModelDeploymentSpec, *, keys: str | None) -> Json:
-    """Build what `BERTH_SCORING_CONFIG` holds; `keys` is the folder of the endpoint's keys."""
+def scoring_config(
+    name: str, namespace: str, spec: ModelDeploymentSpec, *, keys: str | None, server: Json
+) -> Json:
+    """Build what `BERTH_SCORING_CONFIG` holds; `keys` is the folder of the endpoint's keys.
+
+    `server` is what depends on the place: the port, and who listens on it.
+    """
     described = {source.slot: source for source in sources(spec)}
     return {
         "name": name,
@@ -92,9 +97,9 @@ def scoring_config(name: str, namespace: str, spec: ModelDeploymentSpec, *, keys
         "code": None
         if spec.code is None
         else described["code"].describe() | {"scoringScript": spec.code.scoring_script},
-        "port": 5001,
         "requests": spec.requests.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         "keysDir": keys,
+        **server,
     }
 
 

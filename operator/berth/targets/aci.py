@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from berth.api.aci import AciTarget as AciSettings
 from berth.api.conditions import Reason
-from berth.api.serving import DeletionPolicy
 from berth.core.errors import Gone, Immutable, Terminal, Transient
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
@@ -17,12 +16,13 @@ from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
 from berth.plan.group_causes import init_containers, telling
 from berth.plan.group_changes import Update, Way, update
+from berth.plan.group_endpoint import observed_endpoint
 from berth.plan.group_names import Owner, group_name, refuse_stranger
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
 from berth.plan.group_quota import read_room
+from berth.plan.group_retention import is_abandoned, is_retained, retained_tags, retains
 from berth.plan.group_status import Observation, is_serving
 from berth.plan.observed import FINALIZER
-from berth.plan.pods import PORT
 from berth.plan.report import is_ready
 from berth.plan.resources import MODEL_DEPLOYMENTS
 from berth.plan.subject import Subject
@@ -146,13 +146,12 @@ class AciTarget:
         """Delete the group, and let the ModelDeployment go once Azure says that there is none."""
         if FINALIZER not in subject.metadata.finalizers:
             return Done()
-        is_kept = subject.spec.deletion_policy is DeletionPolicy.RETAIN
-        if not (is_kept or group_plan.is_abandoned(subject)):
-            site = await self._places.site_of(subject)
-            if left := await self._left(site, subject):
-                for name in left:
-                    await self._delete(site, name)
-                return RequeueAfter(group_plan.DELETION_POLL_SECONDS)
+        if is_abandoned(subject):
+            await self._places.abandon(subject)
+        elif retains(subject):
+            await self._keep(subject)
+        elif await self._delete_all(subject):
+            return RequeueAfter(group_plan.DELETION_POLL_SECONDS)
         await release(self._api, MODEL_DEPLOYMENTS, subject.metadata)
         return Done()
 
@@ -255,6 +254,22 @@ class AciTarget:
         except Immutable:
             await self._delete(site, name)
 
+    async def _keep(self, subject: Subject) -> None:
+        """See to it that the groups say that they stay, before nothing else says so any more."""
+        site = await self._places.site_of(subject)
+        for group in await self._left(site, subject):
+            if not is_retained(group):
+                with contextlib.suppress(Gone):
+                    await site.groups.tag(site.resource_group, group["name"], retained_tags(group))
+
+    async def _delete_all(self, subject: Subject) -> bool:
+        """Begin to delete all groups, and tell whether there were any."""
+        site = await self._places.site_of(subject)
+        left = await self._left(site, subject)
+        for group in left:
+            await self._delete(site, group["name"])
+        return bool(left)
+
     async def _delete(self, site: Site, name: str) -> None:
         with contextlib.suppress(Gone):
             await site.groups.delete(site.resource_group, name)
@@ -265,18 +280,20 @@ class AciTarget:
         except Gone:
             return None
 
-    async def _left(self, site: Site, subject: Subject) -> list[str]:
-        """Name the groups that are still there: a list may lack one that was made a moment ago."""
+    async def _left(self, site: Site, subject: Subject) -> list[Json]:
+        """Return the groups that are still there: a list may lack one that was made a moment ago."""
         owner = Owner.of(subject, await self._contents.cluster())
         try:
-            listed = (await self._listings.fresh(site)).of(owner)
+            listing = await self._listings.fresh(site)
+            if listed := [listing.groups[name] for name in listing.of(owner)]:
+                return listed
             location = (subject.spec.aci or AciSettings()).location or site.place.location
-            group = None if listed else await self._get(site, group_name(owner, location))
+            group = await self._get(site, group_name(owner, location))
         except Terminal as error:
             if error.reason is Reason.RESOURCE_GROUP_NOT_FOUND:
                 return []
             raise
-        return [group["name"]] if group and Owner.read(group) == owner else listed
+        return [group] if group and Owner.read(group) == owner else []
 
 
 def _worth_reading(subject: Subject, group: Json) -> Iterator[str]:
@@ -289,7 +306,7 @@ def _worth_reading(subject: Subject, group: Json) -> Iterator[str]:
 
 def _root(group: Json) -> str:
     """Return the URL of the group; its name may be known later than its address."""
-    return f"http://{group['properties']['ipAddress']['ip']}:{PORT}"
+    return observed_endpoint(group).root(group["properties"]["ipAddress"]["ip"])
 
 
 def _readiness_path(group: Json) -> str:

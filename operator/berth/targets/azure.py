@@ -1,6 +1,7 @@
 """What targets need of Azure, and the ComputeTargets that say where it is."""
 
 import base64
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,9 +14,9 @@ from berth.api.conditions import Reason
 from berth.core.errors import Gone, Terminal
 from berth.core.keys import Key
 from berth.core.store import Store
-from berth.plan.compute_target_status import Place
+from berth.plan.compute_target_status import ABANDONED, Place
 from berth.plan.observed import Observed
-from berth.plan.resources import NAMESPACES, SECRETS
+from berth.plan.resources import COMPUTE_TARGETS, NAMESPACES, SECRETS
 from berth.plan.subject import Subject
 from berth.targets.base import Cluster, Object
 
@@ -118,6 +119,27 @@ class Places:
             spec.aci.subscription_id, spec.cloud, spec.credentials, secret
         )
         return Site(spec.aci, groups)
+
+    def pointed_at(self, subject: Subject) -> AciPlace | None:
+        """Return where a ModelDeployment is served, or None where that is not known."""
+        reference = subject.spec.compute_target_ref
+        place = self.get(Key("", reference.name)) if reference else None
+        return place.spec.aci if place else None
+
+    async def abandon(self, subject: Subject) -> None:
+        """Note at the ComputeTarget that groups stay behind: Azure may be out of reach for long."""
+        metadata, reference = subject.metadata, subject.spec.compute_target_ref
+        if reference and self._store.get(Key("", reference.name)):
+            await self._annotate(reference.name, metadata.uid, f"{metadata.namespace}/{metadata.name}")
+
+    async def forget_abandoned(self, place: Place, uid: str) -> None:
+        """Take back that note: the groups say it themselves."""
+        await self._annotate(place.metadata.name, uid, None)
+
+    async def _annotate(self, name: str, uid: str, value: str | None) -> None:
+        patch = {"metadata": {"annotations": {f"{ABANDONED}{uid}": value}}}
+        with contextlib.suppress(Gone):
+            await self._api.merge_patch(COMPUTE_TARGETS, Key("", name), patch)
 
     def get(self, key: Key) -> Place | None:
         """Return a ComputeTarget; raises Terminal where definitions and operator are of two versions."""

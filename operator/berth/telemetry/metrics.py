@@ -3,48 +3,32 @@
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from berth.core.observer import Observer
-from berth.core.queue import WorkQueue
 from berth.kube.client import RequestObserver
 from berth.kube.informer import WatchObserver
 from berth.plan.resources import Resource
+from berth.telemetry.azure_metrics import AzureMetrics, SweepMetrics
+from berth.telemetry.controller_metrics import ControllerFamilies, ControllerMetrics
+from berth.telemetry.families import SECONDS
 
-CONTROLLER = "modeldeployment"
+MODEL_CONTROLLER = "modeldeployment"
+PLACE_CONTROLLER = "computetarget"
 
-_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
-
-class Metrics(Observer, RequestObserver, WatchObserver):
-    """Counts what the queue, the workers, the API client and the watches tell it."""
+class Metrics(RequestObserver, WatchObserver):
+    """Counts what the queues, the workers, the clients and the watches tell it."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        queue, controller = {"name": CONTROLLER}, {"controller": CONTROLLER}
-        self._adds = _counter(registry, "workqueue_adds_total", "Keys that entered the queue", queue)
-        self._retries = _counter(
-            registry, "workqueue_retries_total", "Keys that came again after a failure", queue
-        )
-        self._waits = _histogram(
-            registry, "workqueue_queue_duration_seconds", "Time that a key waited", queue
-        )
-        self._works = _histogram(
-            registry, "workqueue_work_duration_seconds", "Time that a key was worked on", queue
-        )
-        self._reconciles = _counters(
-            registry, "controller_runtime_reconcile_total", "Passes by result", "controller", "result"
-        )
-        self._errors = _counter(
-            registry, "controller_runtime_reconcile_errors_total", "Passes that failed", controller
-        )
-        self._passes = _histogram(
-            registry, "controller_runtime_reconcile_time_seconds", "Time of a pass", controller
-        )
+        self._controllers = ControllerFamilies(registry)
+        self.models = ControllerMetrics(self._controllers, MODEL_CONTROLLER)
+        self.places = ControllerMetrics(self._controllers, PLACE_CONTROLLER)
+        self.azure = AzureMetrics(registry)
+        self.sweeps = SweepMetrics(registry)
         self._requests = _counters(
             registry, "rest_client_requests_total", "Requests to the API server", "method", "resource", "code"
         )
@@ -52,7 +36,7 @@ class Metrics(Observer, RequestObserver, WatchObserver):
             "rest_client_request_duration_seconds",
             "Time of a request to the API server",
             ["method"],
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self._restarts = _counters(
@@ -72,52 +56,15 @@ class Metrics(Observer, RequestObserver, WatchObserver):
         )
         self.leading = Gauge(
             "leader_election_master_status", "1 for the replica that acts", ["name"], registry=registry
-        ).labels(CONTROLLER)
+        ).labels(MODEL_CONTROLLER)
         self.loop_lag = Gauge(
             "berth_event_loop_lag_seconds", "How late the event loop ran its last timer", registry=registry
         )
         Info("berth_build", "The version that runs", registry=registry).info({"version": version("berth")})
 
-    def watch_queue(self, queue: WorkQueue[Any]) -> None:
-        """Show the state of the queue at each scrape."""
-        for name, text, read in (
-            ("workqueue_depth", "Keys that wait", lambda: queue.depth),
-            ("workqueue_unfinished_work_seconds", "Time spent on keys in work", lambda: queue.unfinished),
-            (
-                "workqueue_longest_running_processor_seconds",
-                "Time spent on the slowest key",
-                lambda: queue.longest_running,
-            ),
-        ):
-            gauge = Gauge(name, text, ["name"], registry=self.registry)
-            gauge.labels(CONTROLLER).set_function(read)
-
     def watch_conditions(self, read: Callable[[], Iterable[tuple[str, str]]]) -> None:
         """Show how many ModelDeployments have each condition; `read` gives (type, status) pairs."""
         self.registry.register(_Conditions(read))
-
-    def added(self) -> None:
-        """Count a key that entered the queue."""
-        self._adds.inc()
-
-    def started(self, waited: float) -> None:
-        """Count the time that a key waited."""
-        self._waits.observe(waited)
-
-    def finished(self, worked: float) -> None:
-        """Count the time that a key was worked on."""
-        self._works.observe(worked)
-
-    def retried(self) -> None:
-        """Count a key that comes again because its pass failed."""
-        self._retries.inc()
-
-    def reconciled(self, outcome: str, seconds: float) -> None:
-        """Count a pass that ended."""
-        self._reconciles.labels(CONTROLLER, outcome).inc()
-        self._passes.observe(seconds)
-        if outcome == "error":
-            self._errors.inc()
 
     def requested(self, verb: str, resource: Resource, code: str, seconds: float) -> None:
         """Count a request to the API server."""
@@ -152,11 +99,3 @@ class _Conditions(Collector):
 
 def _counters(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:
     return Counter(name, text, labels, registry=registry)
-
-
-def _counter(registry: CollectorRegistry, name: str, text: str, labels: dict[str, str]) -> Counter:
-    return Counter(name, text, list(labels), registry=registry).labels(**labels)
-
-
-def _histogram(registry: CollectorRegistry, name: str, text: str, labels: dict[str, str]) -> Histogram:
-    return Histogram(name, text, list(labels), buckets=_SECONDS, registry=registry).labels(**labels)

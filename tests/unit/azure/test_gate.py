@@ -125,3 +125,18 @@ async def test_an_error_of_our_own_is_no_failure_of_azures() -> None:
         await through.call("get", Budget.READS, after(0, KeyError("a fault of the program")))
 
     await through.call("get", Budget.READS, after(0))
+
+
+@in_virtual_time
+async def test_the_state_of_the_circuit_and_each_wait_are_heard_of() -> None:
+    heard = Heard()
+    through = gate(heard, breaker=Breaker(failures=2, cooldown=10))
+    await failing(through, UNREACHABLE, 2)
+    assert heard.circuits == [False, True]
+    await asyncio.sleep(4)
+    with pytest.raises(Transient):
+        await through.call("get", Budget.READS, after(0))
+    assert heard.waits == [6]
+    await asyncio.sleep(6)
+    await through.call("get", Budget.READS, after(0))
+    assert heard.circuits == [False, True, False]

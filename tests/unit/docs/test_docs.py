@@ -92,7 +92,7 @@ def test_the_metrics_of_the_scoring_server_are_told() -> None:
 
 async def test_the_metrics_of_the_operator_are_told() -> None:
     metrics = OperatorMetrics()
-    metrics.watch_queue(WorkQueue())
+    metrics.models.watch_queue(WorkQueue())
     metrics.watch_conditions(list)
     assert told_metrics("install.md") == collected(metrics.registry)
 

@@ -184,6 +184,30 @@ def test_an_own_image_starts_as_it_is_and_finds_the_model() -> None:
     assert fetch(own)["image"] == IMAGE
 
 
+def test_an_own_server_has_the_port_and_the_user_that_its_image_is_made_for() -> None:
+    own = aci_spec(image="registry.test/own:1")
+    assert "securityContext" not in scoring(own)
+    ports = [{"port": 5001, "protocol": "TCP"}]
+    assert (scoring(own)["ports"], properties(own)["ipAddress"]["ports"]) == (ports, ports)
+    assert {scoring(own)[f"{kind}Probe"]["httpGet"]["port"] for kind in ("liveness", "readiness")} == {5001}
+
+
+@pytest.mark.parametrize("fields", [{}, {"image": "registry.test/own:1", "imageServer": "Berth"}])
+def test_berths_server_begins_as_root_listens_on_port_80_and_goes_on_as_another(fields: Spec) -> None:
+    serving = scoring(aci_spec(**fields))
+    assert serving["securityContext"] == {"runAsUser": 0}
+    assert (config(serving).port, config(serving).user) == (80, 65532)
+    assert serving["ports"] == properties(aci_spec(**fields))["ipAddress"]["ports"]
+    assert serving["ports"] == [{"port": 80, "protocol": "TCP"}]
+
+
+def test_what_fetches_begins_as_root_and_goes_on_as_another() -> None:
+    """A volume may be root's alone."""
+    for fields in (aci_spec(), aci_spec(image="registry.test/own:1")):
+        assert fetch(fields)["securityContext"] == {"runAsUser": 0}
+        assert config(fetch(fields)).user == 65532
+
+
 def test_an_image_built_on_berths_is_told_to_serve() -> None:
     built = scoring(aci_spec(image="registry.test/own:1", imageServer="Berth"))
     assert (built["image"], built["command"]) == ("registry.test/own:1", ["berth-scoring", "serve"])
@@ -197,7 +221,7 @@ def test_an_own_image_without_a_model_fetches_nothing() -> None:
 
 def test_the_address_is_public_unless_there_is_a_subnet() -> None:
     address = properties()["ipAddress"]
-    assert (address["type"], address["ports"]) == ("Public", [{"port": 5001, "protocol": "TCP"}])
+    assert (address["type"], address["ports"]) == ("Public", [{"port": 80, "protocol": "TCP"}])
     assert address["dnsNameLabel"].startswith("iris-demo-")
     joined = properties(where=place(defaults={"subnetId": SUBNET}))
     assert joined["ipAddress"] == {"type": "Private", "ports": address["ports"]}
@@ -219,7 +243,7 @@ def test_liveness_waits_for_the_start(budget: int, initial: int, delay: int) -> 
     probes = {"startup": {"budgetSeconds": budget}, "liveness": {"initialDelaySeconds": initial}}
     alive = scoring(aci_spec(probes=probes))["livenessProbe"]
     assert alive["initialDelaySeconds"] == delay
-    assert alive["httpGet"] == {"path": "/livez", "port": 5001, "scheme": "http"}
+    assert alive["httpGet"] == {"path": "/livez", "port": 80, "scheme": "http"}
     assert alive["failureThreshold"] == 3
 
 
@@ -261,6 +285,7 @@ def test_the_tags_tell_whose_the_group_is() -> None:
         "berth-uid": "uid-1",
         "berth-generation": "7",
         "berth-fingerprint": wanted.fingerprint,
+        "berth-deletion-policy": "Delete",
     }
     assert all(not set(name) & set("<>%&\\?/") for name in wanted.tags)
 

@@ -50,7 +50,7 @@ DRIFTS: dict[str, tuple[Callable[[Group], None], Way]] = {
     "encryptionProperties": (change("encryptionProperties", {"keyName": "k"}), Way.RECREATE),
     "ipAddress.type": (lambda group: group["properties"]["ipAddress"].update(type="Other"), Way.RECREATE),
     "ipAddress.ports": (
-        lambda group: group["properties"]["ipAddress"]["ports"].append({"port": 80}),
+        lambda group: group["properties"]["ipAddress"]["ports"].append({"port": 8080}),
         Way.RECREATE,
     ),
     "containers": (
@@ -138,7 +138,7 @@ def test_azures_own_ways_of_writing_are_no_difference() -> None:
     there["location"] = "EastUS"
     there["properties"]["encryptionProperties"]["vaultBaseUrl"] = "https://v.test/"
     there["properties"]["ipAddress"] |= {"fqdn": "iris.eastus.azurecontainer.io", "ip": "20.0.0.1"}
-    there["properties"]["ipAddress"]["ports"] = [{"port": 5001}]
+    there["properties"]["ipAddress"]["ports"] = [{"port": 80}]
     container(there)["resources"]["requests"]["cpu"] = 2.0
     given_to = there["identity"]["userAssignedIdentities"]
     there["identity"]["userAssignedIdentities"] = {name.upper(): {"clientId": "x"} for name in given_to}

@@ -11,7 +11,7 @@ from berth.core.results import RequeueAfter
 from berth.plan.container_group import Desired
 from berth.plan.group_changes import Update, Way, update
 from berth.plan.group_names import tags_of
-from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Tag, is_abandoned, plan
+from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Tag, plan
 from berth.plan.group_quota import Room, Usage
 from berth.plan.group_status import Observation
 from berth.plan.subject import Subject
@@ -98,8 +98,3 @@ def test_other_groups_go_once_the_right_one_serves() -> None:
 def test_a_group_that_served_and_is_gone_is_told() -> None:
     assert [event.reason for event in planned(None).events] == ["GroupMissing"]
     assert planned(None, SUBJECT).events == []
-
-
-@pytest.mark.parametrize(("value", "is_so"), [("true", True), ("false", False), ("", False)])
-def test_only_true_abandons(value: str, is_so: bool) -> None:
-    assert is_abandoned(subject(annotations={"berth.dev/abandon": value})) is is_so

@@ -73,8 +73,8 @@ def test_a_group_that_runs_serves() -> None:
 
 def test_the_address_is_told_in_full() -> None:
     fields = draft(SERVING).fields
-    assert fields["scoring_uri"] == f"http://{ADDRESS['fqdn']}:5001/score"
-    assert fields["swagger_uri"] == f"http://{ADDRESS['fqdn']}:5001/swagger.json"
+    assert fields["scoring_uri"] == f"http://{ADDRESS['fqdn']}/score"
+    assert fields["swagger_uri"] == f"http://{ADDRESS['fqdn']}/swagger.json"
     assert (fields["replicas"], fields["ready_replicas"]) == (1, 1)
     assert fields["aci"].model_dump(exclude={"resource_id"}) == {
         "location": "eastus",
@@ -92,7 +92,7 @@ def test_an_own_server_has_no_description_of_berths() -> None:
 def test_a_private_address_will_do() -> None:
     there = group(RUNNING)
     there["properties"]["ipAddress"] = {"type": "Private", "ip": "10.0.0.4", "ports": [{"port": 5001}]}
-    assert draft(Observation(there)).fields["scoring_uri"] == "http://10.0.0.4:5001/score"
+    assert draft(Observation(there)).fields["scoring_uri"] == "http://10.0.0.4/score"
 
 
 def test_without_an_address_nobody_can_ask() -> None:

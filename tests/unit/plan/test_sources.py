@@ -117,7 +117,7 @@ def test_the_container_is_told_no_default() -> None:
 @given(aks_specs())
 def test_what_the_container_is_told_is_json_and_names_every_model(fields: Spec) -> None:
     parsed = subject(fields).spec
-    told = json.loads(json.dumps(scoring_config("iris", "demo", parsed, keys=None)))
+    told = json.loads(json.dumps(scoring_config("iris", "demo", parsed, keys=None, server={"port": 5001})))
     assert [model["name"] for model in told["models"]] == [model.name for model in parsed.all_models]
     understood = ScoringConfig.from_json(told).requests
     assert asdict(understood) == parsed.requests.model_dump()

@@ -46,14 +46,14 @@ def metrics() -> Metrics:
 )
 @in_virtual_time
 async def test_dashboards_find_the_names_that_they_know(metrics: Metrics, name: str) -> None:
-    metrics.watch_queue(WorkQueue[Key]())
+    metrics.models.watch_queue(WorkQueue[Key]())
     assert f"\n{name}{{" in "\n" + generate_latest(metrics.registry).decode().replace(f"{name} ", f"{name}{{")
 
 
 @in_virtual_time
 async def test_the_state_of_the_queue_is_read_at_each_scrape(metrics: Metrics) -> None:
-    queue: WorkQueue[str] = WorkQueue(metrics)
-    metrics.watch_queue(queue)
+    queue: WorkQueue[str] = WorkQueue(metrics.models)
+    metrics.models.watch_queue(queue)
     queue.add("a")
     queue.add("b")
     assert value(metrics, "workqueue_depth", **LABEL) == 2
@@ -69,7 +69,7 @@ async def test_the_state_of_the_queue_is_read_at_each_scrape(metrics: Metrics) -
 
 @in_virtual_time
 async def test_passes_are_counted_by_their_result(metrics: Metrics) -> None:
-    queue: WorkQueue[str] = WorkQueue(metrics)
+    queue: WorkQueue[str] = WorkQueue(metrics.models)
     script: list[Result | Exception] = [Transient("down"), Terminal(Reason.REJECTED, "x"), Done()]
 
     async def reconcile(_: str) -> Result:
@@ -81,7 +81,7 @@ async def test_passes_are_counted_by_their_result(metrics: Metrics) -> None:
     async def report(_: str, __: Exception) -> None:
         pass
 
-    workers = Workers(queue, reconcile, report, size=1, observer=metrics)
+    workers = Workers(queue, reconcile, report, size=1, observer=metrics.models)
     running = asyncio.create_task(workers.run())
     queue.add("a")
     await asyncio.sleep(10)
@@ -135,6 +135,69 @@ def test_conditions_are_counted_by_type_and_status_and_never_by_object(metrics: 
 
 def test_the_version_that_runs_is_told(metrics: Metrics) -> None:
     assert value(metrics, "berth_build_info", version=version("berth")) == 1
+
+
+@in_virtual_time
+async def test_the_two_queues_are_told_apart(metrics: Metrics) -> None:
+    models: WorkQueue[str] = WorkQueue(metrics.models)
+    places: WorkQueue[str] = WorkQueue(metrics.places)
+    metrics.models.watch_queue(models)
+    metrics.places.watch_queue(places)
+    places.add("dev")
+    metrics.places.reconciled("error", 2)
+    place = {"name": "computetarget"}
+    assert value(metrics, "workqueue_depth", **LABEL) == 0
+    assert value(metrics, "workqueue_depth", **place) == value(metrics, "workqueue_adds_total", **place) == 1
+    failed = "controller_runtime_reconcile_errors_total"
+    assert value(metrics, failed, controller="computetarget") == 1
+    assert value(metrics, failed, controller="modeldeployment") == 0
+
+
+def test_calls_to_azure_are_counted_by_subscription_operation_and_code(metrics: Metrics) -> None:
+    metrics.azure.called("Sub-1", "get", "200", 0.2)
+    metrics.azure.called("sub-1", "get", "200", 0.4)
+    metrics.azure.called("sub-1", "get", "<error>", 30)
+    of = {"subscription": "sub-1", "operation": "get"}
+    assert value(metrics, "berth_azure_requests_total", code="200", **of) == 2
+    assert value(metrics, "berth_azure_requests_total", code="<error>", **of) == 1
+    assert value(metrics, "berth_azure_request_duration_seconds_sum", operation="get") == pytest.approx(30.6)
+
+
+def test_what_holds_calls_to_azure_back_is_told(metrics: Metrics) -> None:
+    metrics.azure.withheld("sub", "rate", 2.5)
+    metrics.azure.withheld("sub", "rate", 0.5)
+    metrics.azure.circuit("sub", is_open=True)
+    metrics.azure.remaining("sub", "reads", 240)
+    metrics.azure.remaining("sub", "something-new", 1)
+    of = {"subscription": "sub", "cause": "rate"}
+    assert value(metrics, "berth_azure_requests_withheld_total", **of) == 2
+    assert value(metrics, "berth_azure_wait_seconds_total", **of) == 3
+    assert value(metrics, "berth_azure_circuit_open", subscription="sub") == 1
+    counters = {"subscription": "sub", "counter": "reads"}
+    assert value(metrics, "berth_azure_remaining_requests", **counters) == 240
+    assert b"something-new" not in generate_latest(metrics.registry)
+    metrics.azure.circuit("sub", is_open=False)
+    assert value(metrics, "berth_azure_circuit_open", subscription="sub") == 0
+
+
+def test_many_subscriptions_make_no_more_series_than_a_few(metrics: Metrics) -> None:
+    for number in range(1000):
+        metrics.azure.called(f"sub-{number}", "get", "200", 0.1)
+    series = [
+        line
+        for line in generate_latest(metrics.registry).decode().splitlines()
+        if line.startswith("berth_azure_requests_total{")
+    ]
+    assert len(series) == 65
+    of = {"operation": "get", "code": "200"}
+    assert value(metrics, "berth_azure_requests_total", subscription="other", **of) == 1000 - 64
+
+
+def test_orphans_are_shown_and_those_that_are_deleted_counted(metrics: Metrics) -> None:
+    metrics.sweeps.orphans(3)
+    metrics.sweeps.orphan_deleted()
+    assert value(metrics, "berth_orphaned_groups") == 3
+    assert value(metrics, "berth_orphaned_groups_deleted_total") == 1
 
 
 def test_nothing_is_registered_globally(metrics: Metrics) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,7 @@ class Launcher:
         ready: bool = True,
         command: str = "serve",
         trust: ssl.SSLContext | None = None,
+        prefix: Sequence[str] = (),
         **config: Any,
     ) -> ScoringProcess:
         folder = self._folder / f"server-{len(self.started)}"
@@ -180,7 +181,7 @@ class Launcher:
             **(env or {}),
         }
         with (folder / "log").open("wb") as output:
-            arguments = [sys.executable, "-m", "berth_scoring", command]
+            arguments = [*prefix, sys.executable, "-m", "berth_scoring", command]
             process = subprocess.Popen(arguments, env=environment, stdout=output, stderr=subprocess.STDOUT)
         server = ScoringProcess(process, document["port"], folder, trust)
         self.started.append(server)
@@ -192,6 +193,11 @@ class Launcher:
         for server in self.started:
             server.process.kill()
             server.process.wait()
+
+
+@pytest.fixture
+def make_launcher() -> Callable[[Path], Launcher]:
+    return Launcher
 
 
 @pytest.fixture
