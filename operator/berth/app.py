@@ -39,6 +39,8 @@ from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
 from berth.targets.golden import GoldenRequests
+from berth.targets.iot_edge import IotEdgeTarget
+from berth.targets.iot_hubs import HubListings, HubLook, HubSites
 from berth.telemetry import logs
 from berth.telemetry.health import Check, Health, Heartbeat
 from berth.telemetry.metrics import Metrics
@@ -127,8 +129,8 @@ class Operator:
         clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
         golden = GoldenRequests(api, endpoints.post, self._queue.add)
-        aci, place_reconciler = self._make_aci(api, clients, endpoints.is_ready, golden)
-        self._reconciler = self._make_reconciler(api, golden, aci)
+        aci, edge, place_reconciler = self._make_remote(api, clients, endpoints.is_ready, golden)
+        self._reconciler = self._make_reconciler(api, golden, aci, edge)
         self._place_workers = Workers(
             self._place_queue,
             place_reconciler.reconcile,
@@ -146,10 +148,10 @@ class Operator:
         )
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
 
-    def _make_aci(
+    def _make_remote(
         self, api: Api, clients: Clients, probe: Probe, golden: GoldenRequests
-    ) -> tuple[AciTarget, PlaceReconciler]:
-        """Both see Azure by the same lists."""
+    ) -> tuple[AciTarget, IotEdgeTarget, PlaceReconciler]:
+        """All see Azure by the same lists."""
         namespace = self._settings.operator_namespace
         places = Places(api, self._feed.stores[COMPUTE_TARGETS], clients, namespace)
         contents = Contents(api, namespace)
@@ -162,6 +164,15 @@ class Operator:
             image=self._settings.scoring_image,
             probe=probe,
             golden=golden,
+            clock=time.monotonic,
+        )
+        sites, hub_listings = HubSites(places, clients), HubListings(time.monotonic)
+        edge = IotEdgeTarget(
+            api,
+            sites=sites,
+            contents=contents,
+            listings=hub_listings,
+            image=self._settings.scoring_image,
             clock=time.monotonic,
         )
         sweeper = Sweeper(
@@ -181,12 +192,15 @@ class Operator:
             contents=contents,
             listings=listings,
             sweeper=sweeper,
+            hubs=HubLook(sites, contents, hub_listings),
             users=self._feed.users,
             clock=_now,
         )
-        return target, reconciler
+        return target, edge, reconciler
 
-    def _make_reconciler(self, api: Api, golden: GoldenRequests, aci: AciTarget) -> Reconciler:
+    def _make_reconciler(
+        self, api: Api, golden: GoldenRequests, aci: AciTarget, edge: IotEdgeTarget
+    ) -> Reconciler:
         image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
         aks = AksTarget(
             api,
@@ -197,7 +211,7 @@ class Operator:
         )
         return Reconciler(
             self._feed.stores[MODEL_DEPLOYMENTS],
-            {Target.AKS: aks, Target.ACI: aci},
+            {Target.AKS: aks, Target.ACI: aci, Target.IOT_EDGE: edge},
             api=api,
             recorder=self._recorder,
             clock=_now,

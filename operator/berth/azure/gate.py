@@ -84,25 +84,16 @@ class Gate:
         if self._free == 0:
             raise self._postponed("concurrency", "as many calls run as may at once", _BUSY_SECONDS)
         if wait := self._breaker.admit(now):
-<<<<<<< HEAD
-            self._observer.withheld(self._subscription, "circuit")
-            raise Transient(f"{self._name} is not asked now: {self._trouble}", wait)
-=======
             self._observer.withheld(self._subscription, "circuit", wait)
-            raise Transient(f"Subscription {self._subscription} is not asked now: {self._trouble}", wait)
->>>>>>> main
+            raise Transient(f"{self._name} is not asked now: {self._trouble}", wait)
         if wait := self._limiter.take(budget, now):
             self._breaker.abandoned()
             raise self._postponed("rate", f"as many {budget} were made as Azure takes", wait)
 
     def _postponed(self, cause: str, words: str, wait: float) -> Postponed:
         later = wait + _SPREAD_SECONDS * self._rand()
-<<<<<<< HEAD
-        return Postponed(f"{self._name} is not asked now: {words}", later)
-=======
         self._observer.withheld(self._subscription, cause, later)
-        return Postponed(f"Subscription {self._subscription} is not asked now: {words}", later)
->>>>>>> main
+        return Postponed(f"{self._name} is not asked now: {words}", later)
 
     def _succeeded(self, answer: Answer) -> None:
         self._breaker.succeeded()

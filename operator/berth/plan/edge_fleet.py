@@ -1,12 +1,12 @@
 """What a hub shows: the deployments of one ModelDeployment, and how many devices do what."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from berth.api.status import FailingDevice
-from berth.plan.edge_deployment import FAILED, OFFLINE, RUNNING, Desired, agent_content
+from berth.plan.edge_deployment import FAILED, OFFLINE, RUNNING, Desired, agent_content, deployment_id
 from berth.plan.group_names import FINGERPRINT, Owner
 
 MOST_NAMED = 10
@@ -25,6 +25,24 @@ class Counts:
     running: int | None = None
     failed: int | None = None
     offline: int | None = None
+
+    def with_results(self, results: Mapping[str, int]) -> "Counts":
+        """Take what Berth's own queries have found."""
+        return replace(
+            self,
+            running=results.get(RUNNING, self.running),
+            failed=results.get(FAILED, self.failed),
+            offline=results.get(OFFLINE, self.offline),
+        )
+
+    def or_else(self, other: "Counts") -> "Counts":
+        """Fill in what is unknown of Berth's own counts."""
+        return replace(
+            self,
+            running=other.running if self.running is None else self.running,
+            failed=other.failed if self.failed is None else self.failed,
+            offline=other.offline if self.offline is None else self.offline,
+        )
 
     @property
     def seen(self) -> int | None:
@@ -101,6 +119,13 @@ class Live:
             own.get(OFFLINE),
         )
 
+    def relabelled(self, labels: Mapping[str, str]) -> dict[str, Any]:
+        """Return it with more labels, as the hub is told of it."""
+        kept = ("id", "schemaVersion", "content", "targetCondition", "priority")
+        told = {name: self.document.get(name) for name in kept}
+        queries = (self.document.get("metrics") or {}).get("queries") or {}
+        return {**told, "labels": {**self.labels, **labels}, "metrics": {"queries": queries}}
+
     def holds(self, desired: Desired) -> bool:
         """Tell whether it has the content that is wanted, and not only its name."""
         content = (self.document.get("content") or {}).get("modulesContent") or {}
@@ -108,8 +133,17 @@ class Live:
 
 
 def own_deployments(owner: Owner, documents: Iterable[Json]) -> tuple[Live, ...]:
-    """Return the deployments that were made for a ModelDeployment, the newest first."""
-    own = (Live(document) for document in documents if Owner.read(_tagged(document)) == owner)
+    """Return the deployments that were made for a ModelDeployment, the newest first.
+
+    One that has lost its labels is known by its id, which no one else would give.
+    """
+    prefix = deployment_id(owner, "")
+    own = (
+        Live(document)
+        for document in documents
+        if (whose := owner_of(document)) == owner
+        or (whose is None and str(document["id"]).startswith(prefix))
+    )
     return tuple(sorted(own, key=lambda live: (live.created, live.id), reverse=True))
 
 

@@ -123,8 +123,9 @@ def _variables(subject: Subject, content: Content) -> Iterator[Mapping[str, str]
 
 def _own_variables(subject: Subject) -> Iterator[Mapping[str, str]]:
     metadata = subject.metadata
-    config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=None)
-    config["edge"] = {"input": INPUT, "output": OUTPUT, "cacheDir": f"{_APP}/cache"}
+    edge = {"input": INPUT, "output": OUTPUT, "cacheDir": f"{_APP}/cache"}
+    server = {"port": PORT, "edge": edge}
+    config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=None, server=server)
     yield from in_pieces(orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode(), _CONFIG_CHARACTERS)
     yield {"name": "BERTH_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)}
     found = subject.spec.all_models

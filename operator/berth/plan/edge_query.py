@@ -105,10 +105,19 @@ def running(deployment: str, module: str, version: str) -> str:
     return f"SELECT deviceId FROM devices.modules WHERE {_running(deployment, module, version)}"
 
 
-def failed(deployment: str, module: str, version: str, *, whole: bool = False) -> str:
+def failed(deployment: str, module: str, version: str) -> str:
     """Ask for the connected devices on which a version of the module does not start, or ends."""
-    chosen = "*" if whole else "deviceId"
-    return f"SELECT {chosen} FROM devices.modules WHERE {_failed(deployment, module, version)}"
+    return f"SELECT deviceId FROM devices.modules WHERE {_failed(deployment, module, version)}"
+
+
+def failing_twins(deployment: str, module: str, version: str) -> str:
+    """Ask for what the agents of those devices say."""
+    return f"SELECT * FROM devices.modules WHERE {_failed(deployment, module, version)}"
+
+
+def counted(query: str) -> str:
+    """Ask for the number of devices that a query finds, not for them."""
+    return query.replace("SELECT deviceId", "SELECT COUNT() AS devices", 1)
 
 
 def offline(deployment: str) -> str:
