@@ -9,6 +9,8 @@ from pathlib import Path
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.configuration import configure
+from berth_sandbox.azure.iot_hub.manifest_rules import own_rules
+from berth_sandbox.azure.iot_hub.schemas import OfficialRules
 from berth_sandbox.azure.server import LOOPBACK, served
 
 
@@ -25,12 +27,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plain-port", type=int, default=0, help="port without TLS (default: any)")
     parser.add_argument("--name", action="append", help="a name in the certificate; the first is in the URL")
     parser.add_argument("--configuration", type=Path, help="JSON: tenants and subscriptions")
+    parser.add_argument("--schemas", type=Path, help="folder with Microsoft's schemas of edge deployments")
     parser.add_argument("--factor", type=float, default=1.0, help="seconds that pass there in one of ours")
     return parser
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    azure = Azure(clock=Clock(options.factor))
+    rules = OfficialRules(options.schemas) if options.schemas else own_rules
+    azure = Azure(clock=Clock(options.factor), manifest_rules=rules)
     if options.configuration:
         configure(azure, json.loads(options.configuration.read_text()))
     told_to_end = asyncio.Event()

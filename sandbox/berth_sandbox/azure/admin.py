@@ -9,6 +9,9 @@ from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.configuration import configure
 from berth_sandbox.azure.errors import ArmError
 from berth_sandbox.azure.faults import fault
+from berth_sandbox.azure.iot_hub import admin as iot_hub
+from berth_sandbox.azure.iot_hub.errors import HubError
+from berth_sandbox.azure.iot_hub.hub import Hub
 from berth_sandbox.azure.names import GroupId
 from berth_sandbox.azure.simulation import Behaviour, Simulation
 
@@ -37,6 +40,10 @@ class Admin:
             web.post(f"{PREFIX}/groups/stop", _checked(self._stop_group)),
             web.put(f"{PREFIX}/images", _checked(self._set_image)),
             web.put(f"{PREFIX}/configuration", _checked(self._configure)),
+            web.get(f"{PREFIX}/hubs/{{hub}}", _checked(self._hub)),
+            web.post(f"{PREFIX}/hubs/{{hub}}/devices", _checked(self._register_devices)),
+            web.put(f"{PREFIX}/hubs/{{hub}}/devices", _checked(self._steer_devices)),
+            web.delete(f"{PREFIX}/hubs/{{hub}}/configurations", _checked(self._delete_configuration)),
         ]
 
     async def _requests(self, received: web.Request) -> web.Response:
@@ -95,6 +102,24 @@ class Admin:
         configure(self._azure, await received.json())
         return web.json_response({})
 
+    async def _hub(self, received: web.Request) -> web.Response:
+        return web.json_response(iot_hub.overview(self._asked_hub(received)))
+
+    async def _register_devices(self, received: web.Request) -> web.Response:
+        iot_hub.register(self._asked_hub(received), await received.json())
+        return await self._hub(received)
+
+    async def _steer_devices(self, received: web.Request) -> web.Response:
+        iot_hub.steer(self._asked_hub(received), await received.json())
+        return await self._hub(received)
+
+    async def _delete_configuration(self, received: web.Request) -> web.Response:
+        self._asked_hub(received).delete_configuration(received.query["id"], None)
+        return await self._hub(received)
+
+    def _asked_hub(self, received: web.Request) -> Hub:
+        return self._azure.hubs.hub(received.match_info["hub"])
+
 
 def _group(received: web.Request) -> GroupId:
     return GroupId.parse(received.query["id"])
@@ -106,7 +131,7 @@ def _checked(handler: Handler) -> Handler:
     async def checked(received: web.Request) -> web.Response:
         try:
             return await handler(received)
-        except (ArmError, KeyError, TypeError, ValueError) as error:
+        except (ArmError, HubError, KeyError, TypeError, ValueError) as error:
             text = json.dumps({"error": f"{type(error).__name__}: {error}"})
             return web.Response(status=400, text=text, content_type="application/json")
 

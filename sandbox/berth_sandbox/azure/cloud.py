@@ -7,6 +7,8 @@ from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.directory import Directory
 from berth_sandbox.azure.entra import Entra
 from berth_sandbox.azure.faults import Faults
+from berth_sandbox.azure.iot_hub.gateway import IotHubs
+from berth_sandbox.azure.iot_hub.manifest_rules import Rules, own_rules
 from berth_sandbox.azure.manager import ResourceManager
 from berth_sandbox.azure.operations import Operations
 from berth_sandbox.azure.requests import RequestLog
@@ -26,6 +28,8 @@ class Azure:
     directory: Directory = field(default_factory=Directory)
     faults: Faults = field(default_factory=Faults)
     requests: RequestLog = field(default_factory=RequestLog)
+    hubs: IotHubs = field(default_factory=IotHubs)
+    manifest_rules: Rules = own_rules
     service: ContainerInstances = field(init=False)
     manager: ResourceManager = field(init=False)
     entra: Entra = field(init=False)

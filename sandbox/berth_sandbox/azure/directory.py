@@ -111,8 +111,10 @@ class Directory:
                 }
         raise EntraError(400, "invalid_request", 1_000_000, "Identity not found.")
 
-    def principal(self, authorization: str | None) -> Principal:
-        """Return who holds a bearer token for Azure Resource Manager, or raise 401."""
+    def principal(
+        self, authorization: str | None, audiences: Iterable[str] = MANAGEMENT_AUDIENCES
+    ) -> Principal:
+        """Return who holds a bearer token for a service, or raise 401."""
         if not authorization:
             raise _unauthorized("AuthenticationFailed", "The 'Authorization' header is missing.")
         try:
@@ -120,7 +122,7 @@ class Directory:
                 authorization.removeprefix("Bearer "),
                 self._key,
                 algorithms=["HS256"],
-                audience=[*MANAGEMENT_AUDIENCES, *(f"{audience}/" for audience in MANAGEMENT_AUDIENCES)],
+                audience=[form for audience in audiences for form in (audience, f"{audience}/")],
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except jwt.InvalidAudienceError as error:

@@ -3,7 +3,7 @@
 import re
 
 from berth_sandbox.azure.directory import Directory, EntraError
-from berth_sandbox.azure.http import Answer, Asked, Request
+from berth_sandbox.azure.http import Answer, Asked, AzureStyle, Request
 from berth_sandbox.azure.names import Document
 
 PATHS = {
@@ -13,7 +13,7 @@ PATHS = {
 }
 
 
-class Entra:
+class Entra(AzureStyle):
     """Answers requests to Entra."""
 
     def __init__(self, directory: Directory) -> None:

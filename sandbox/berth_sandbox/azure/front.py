@@ -2,27 +2,31 @@
 
 import asyncio
 import json
-import uuid
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from berth_sandbox.azure.cloud import Azure
-from berth_sandbox.azure.entra import Entra
 from berth_sandbox.azure.faults import CutConnection, Delay, LoseAnswer, Refuse, TransportEffect
 from berth_sandbox.azure.http import Answer, Asked, Request
-from berth_sandbox.azure.manager import ResourceManager
 from berth_sandbox.azure.requests import Exchange, public
 
-HEADERS = {
-    "Cache-Control": "no-cache",
-    "Expires": "-1",
-    "Pragma": "no-cache",
-    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-    "X-Content-Type-Options": "nosniff",
-}
 GATEWAY_PAGE = "<html><head><title>Bad Gateway</title></head><body>Bad Gateway</body></html>"
+
+
+class Service(Protocol):
+    """One of the services that can be asked."""
+
+    async def answer(self, request: Request) -> Answer:
+        """Answer a request, with an error if it comes to that."""
+
+    def refused(self, status: int, code: str, message: str) -> Answer:
+        """Say no in the words of the service."""
+
+    def common_headers(self) -> Mapping[str, str]:
+        """Return the headers of every answer."""
 
 
 class Front:
@@ -35,26 +39,30 @@ class Front:
         """Answer one request, unless its answer is to be lost."""
         arrived = self._azure.clock.now()
         request = await _read(received)
-        entra = self._azure.entra.asked(request)
-        asked = entra or self._azure.manager.asked(request)
+        answering, asked = self._answering(request)
         effect = self._azure.faults.take(TransportEffect, request.method, request.path)
-        answer = await self._answer(request, effect, self._azure.entra if entra else self._azure.manager)
+        answer = await self._answer(request, effect, answering)
         if answer is None:
             self._azure.requests.add(_exchange(arrived, received, request, asked))
             _cut(received)
             return web.Response()
-        response = _response(answer)
+        response = _response(answer, answering.common_headers())
         self._azure.requests.add(
             _exchange(arrived, received, request, asked, answer=answer, response=response)
         )
         return response
 
-    async def _answer(
-        self, request: Request, effect: TransportEffect | None, answering: Entra | ResourceManager
-    ) -> Answer | None:
+    def _answering(self, request: Request) -> tuple[Service, Asked]:
+        for service in (self._azure.entra, self._azure.hubs):
+            if asked := service.asked(request):
+                return service, asked
+        return self._azure.manager, self._azure.manager.asked(request)
+
+    @staticmethod
+    async def _answer(request: Request, effect: TransportEffect | None, answering: Service) -> Answer | None:
         match effect:
             case Refuse():
-                return _refusal(effect)
+                return _refusal(effect, answering)
             case CutConnection():
                 return None
             case LoseAnswer():
@@ -86,16 +94,16 @@ async def _body(received: web.Request) -> Any:  # noqa: ANN401 - any JSON
         return text
 
 
-def _refusal(effect: Refuse) -> Answer:
+def _refusal(effect: Refuse, answering: Service) -> Answer:
     headers = {} if effect.retry_after is None else {"Retry-After": str(effect.retry_after)}
     if not effect.code:
         return Answer(effect.status, GATEWAY_PAGE, headers)
-    return Answer(effect.status, {"error": {"code": effect.code, "message": effect.message}}, headers)
+    refused = answering.refused(effect.status, effect.code, effect.message)
+    return Answer(refused.status, refused.body, {**refused.headers, **headers})
 
 
-def _response(answer: Answer) -> web.Response:
-    number = str(uuid.uuid4())
-    headers = {**HEADERS, "x-ms-request-id": number, "x-ms-correlation-request-id": number, **answer.headers}
+def _response(answer: Answer, common: Mapping[str, str]) -> web.Response:
+    headers = {**common, **answer.headers}
     if answer.body is None:
         return web.Response(status=answer.status, headers=headers)
     if isinstance(answer.body, str):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from berth_sandbox.azure.directory import Directory, Principal
 from berth_sandbox.azure.errors import ArmError, bad_request
-from berth_sandbox.azure.http import Answer, Asked, Request
+from berth_sandbox.azure.http import Answer, Asked, AzureStyle, Request
 from berth_sandbox.azure.names import API_VERSION
 from berth_sandbox.azure.operations import Operations
 from berth_sandbox.azure.routes import Match, match
@@ -13,7 +13,7 @@ from berth_sandbox.azure.service import ContainerInstances
 from berth_sandbox.azure.throttle import Limits, Throttle
 
 
-class ResourceManager:
+class ResourceManager(AzureStyle):
     """Answers requests to Azure Resource Manager."""
 
     def __init__(

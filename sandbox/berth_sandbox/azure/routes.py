@@ -1,6 +1,7 @@
 """Which request is which operation, as Microsoft's description of the service has it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote
@@ -71,9 +72,9 @@ ROUTES = (
 )
 
 
-def match(method: str, path: str) -> Match | None:
+def match(method: str, path: str, routes: Sequence[Route] = ROUTES) -> Match | None:
     """Return the operation that is asked for."""
-    for route in ROUTES:
+    for route in routes:
         found = route.pattern.fullmatch(path) if route.method == method else None
         if found:
             return Match(route.operation, {name: unquote(value) for name, value in found.groupdict().items()})
