@@ -84,7 +84,10 @@ def module(image: str = IMAGE, **options: Any) -> dict[str, Any]:
 def base_content(**modules: Any) -> dict[str, Any]:
     """Describe a full deployment, by default of nothing but the runtime."""
     system = {
-        "edgeAgent": {"type": "docker", "settings": {"image": "mcr.example/edge-agent:1.6", "createOptions": ""}},
+        "edgeAgent": {
+            "type": "docker",
+            "settings": {"image": "mcr.example/edge-agent:1.6", "createOptions": ""},
+        },
         "edgeHub": {
             "type": "docker",
             "status": "running",

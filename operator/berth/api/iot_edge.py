@@ -18,11 +18,16 @@ _CLOSED_QUOTES = Rule(
     rf"self.matches(r'''^([^'\"]|{_TEXT})*$''')",
     r"a quote is not closed; inside of a text write it as \'",
 )
+LabelText = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[-A-Za-z0-9:.+%_#*?!(),=@;']+$")
+]
 Percent = Annotated[int, Field(ge=0, le=100)]
 TargetCondition = Annotated[
     str,
     StringConstraints(min_length=1, max_length=1024),
     _CLOSED_QUOTES,
+    Rule("!self.contains('\"')", "a hub takes the texts of a condition in single quotes only"),
+    Rule(r"!self.matches(r'(?i)\bn?in\s*\[')", "a condition knows no IN: join comparisons by OR"),
     Rule(
         f"self == '*' || self.matches(r'{_SUBJECT}')",
         "a condition is *, or compares deviceId, tags.NAME or properties.reported.NAME with a value",
@@ -175,7 +180,7 @@ class IotEdgeTarget(ApiModel):
     """Where deployments overlap, the larger number wins."""
     labels: (
         Annotated[
-            dict[str, Annotated[str, StringConstraints(max_length=128)]],
+            dict[str, LabelText],
             Field(max_length=16),
             Rule(
                 "self.all(key, key.matches('^[A-Za-z0-9_.-]{1,64}$')"

@@ -120,6 +120,7 @@ TABLE = (
     Row("LinkedAuthorizationFailed", Kind.TERMINAL, Reason.AUTHORIZATION_FAILED, _MINUTE),
     Row("ContainerLogNotAvailable", Kind.TRANSIENT, Reason.PROGRESSING_WITH_RETRY),
     Row("ServiceUnavailable", Kind.CAPACITY, Reason.CAPACITY_UNAVAILABLE, 2 * _MINUTE, status=409),
+    Row("IotHubNotFound", Kind.TERMINAL, Reason.HUB_NOT_FOUND, _MINUTE),
     Row("HubNotFound", Kind.TERMINAL, Reason.HUB_NOT_FOUND, _MINUTE),
     Row("ConfigurationCountLimitExceeded", Kind.QUOTA, Reason.QUOTA_EXCEEDED, _MINUTE),
     Row("OperationNotAvailableInCurrentTier", Kind.TERMINAL, Reason.TIER_NOT_SUPPORTED, 5 * _MINUTE),

@@ -78,18 +78,15 @@ class Desired:
         """What tells this content from an earlier one, secrets included."""
         return self.labels[FINGERPRINT]
 
-    def own_queries(self, deployment: str) -> dict[str, str]:
-        """Return what Berth wants to know of the devices."""
-        return {
+    def queries(self, deployment: str) -> dict[str, str]:
+        """Return the queries that the hub keeps: the user's, then Berth's as far as there is room."""
+        own = {
             RUNNING: edge_query.running(deployment, self.module, self.version),
             FAILED: edge_query.failed(deployment, self.module, self.version),
             OFFLINE: edge_query.offline(deployment),
         }
-
-    def queries(self, deployment: str) -> dict[str, str]:
-        """Return the queries that the hub keeps: the user's, then Berth's as far as there is room."""
         room = MOST_METRICS - len(self.metrics)
-        return {**self.metrics, **dict(list(self.own_queries(deployment).items())[:room])}
+        return {**self.metrics, **dict(list(own.items())[:room])}
 
 
 def needed(subject: Subject, place: IotEdgePlace) -> Needed:

@@ -1,15 +1,18 @@
 """What a hub shows: the deployments of one ModelDeployment, and how many devices do what."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from berth.api.status import FailingDevice
 from berth.plan.edge_deployment import FAILED, OFFLINE, RUNNING, Desired, agent_content, deployment_id
+from berth.plan.edge_query import BAD_STATES
 from berth.plan.group_names import FINGERPRINT, Owner
 
 MOST_NAMED = 10
+SUCCESS = 200
+"""What an agent says where it could do all that it was told."""
 _LONGEST_TEXT = 1024
 _MODULE = "properties.desired.modules."
 
@@ -25,24 +28,6 @@ class Counts:
     running: int | None = None
     failed: int | None = None
     offline: int | None = None
-
-    def with_results(self, results: Mapping[str, int]) -> "Counts":
-        """Take what Berth's own queries have found."""
-        return replace(
-            self,
-            running=results.get(RUNNING, self.running),
-            failed=results.get(FAILED, self.failed),
-            offline=results.get(OFFLINE, self.offline),
-        )
-
-    def or_else(self, other: "Counts") -> "Counts":
-        """Fill in what is unknown of Berth's own counts."""
-        return replace(
-            self,
-            running=other.running if self.running is None else self.running,
-            failed=other.failed if self.failed is None else self.failed,
-            offline=other.offline if self.offline is None else self.offline,
-        )
 
     @property
     def seen(self) -> int | None:
@@ -162,6 +147,30 @@ def rivals(owner: Owner, module: str, documents: Iterable[Json]) -> Iterator[str
             yield str(document["id"])
 
 
+def counted(chosen: Sequence[Json], twins: Sequence[Json], desired: Desired) -> Counts:
+    """Count devices by the twins of all agents that were told, as the hub does by its queries."""
+    connected = [twin for twin in twins if twin.get("connectionState") != "Disconnected"]
+    return Counts(
+        targeted=len(chosen),
+        applied=len(twins),
+        running=sum(_runs(twin, desired) for twin in connected),
+        failed=sum(fails(twin, desired) for twin in connected),
+        offline=len(twins) - len(connected),
+    )
+
+
+def fails(twin: Json, desired: Desired) -> bool:
+    """Tell whether a connected device cannot run the module, as `edge_query.failed` asks."""
+    if twin.get("connectionState") == "Disconnected" or _runs(twin, desired):
+        return False
+    reported, seen = _reported(twin), _module_of(twin, desired.module)
+    if seen.get("version") == desired.version:
+        return seen.get("runtimeStatus") in BAD_STATES
+    version = ((twin.get("properties") or {}).get("desired") or {}).get("$version")
+    code = (reported.get("lastDesiredStatus") or {}).get("code", SUCCESS)
+    return version == reported.get("lastDesiredVersion") and code != SUCCESS
+
+
 def failing_devices(twins: Iterable[Json], module: str) -> tuple[FailingDevice, ...]:
     """Read the twins of agents on which a module fails."""
     return tuple(_failing(twin, module) for twin in list(twins)[:MOST_NAMED])
@@ -175,9 +184,21 @@ def untold_devices(chosen: Iterable[Json], told: Iterable[Json]) -> tuple[Failin
     return tuple(FailingDevice(device_id=each, description=told_why) for each in missing[:MOST_NAMED])
 
 
+def _reported(twin: Json) -> Json:
+    return (twin.get("properties") or {}).get("reported") or {}
+
+
+def _module_of(twin: Json, module: str) -> Json:
+    return (_reported(twin).get("modules") or {}).get(module) or {}
+
+
+def _runs(twin: Json, desired: Desired) -> bool:
+    seen = _module_of(twin, desired.module)
+    return seen.get("version") == desired.version and seen.get("runtimeStatus") == "running"
+
+
 def _failing(twin: Json, module: str) -> FailingDevice:
-    reported = (twin.get("properties") or {}).get("reported") or {}
-    seen = (reported.get("modules") or {}).get(module) or {}
+    reported, seen = _reported(twin), _module_of(twin, module)
     agent = reported.get("lastDesiredStatus") or {}
     description = seen.get("statusDescription") if seen.get("exitCode") else None
     return FailingDevice(

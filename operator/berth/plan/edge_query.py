@@ -9,14 +9,15 @@ from berth.core.errors import Terminal
 
 LONGEST_CONDITION = 8192
 """Characters of a query that a hub takes."""
-MOST_RANKED = 2000
+MOST_RANKED = 1000
 """Devices among which a share is chosen; their ids are what the condition is made of."""
 
 _TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[()'"]""", re.DOTALL)
 _UNSAFE = re.compile(r"[^A-Za-z0-9:.+%_#*?!(),=@$-]")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+NO_DEVICE = "deviceId = ''"
 _AGENT = "$edgeAgent"
-_BAD_STATES = ("backoff", "failed", "unhealthy", "dead", "stopped")
+BAD_STATES = ("backoff", "failed", "unhealthy", "dead", "stopped")
 
 
 def text(value: str) -> str:
@@ -71,11 +72,11 @@ def either(conditions: Sequence[str]) -> str:
 def share(device_ids: Iterable[str], percent: int) -> str:
     """Choose a share of devices: the same ones each time, and with a larger share those and more.
 
-    Raises Terminal where a hub takes no condition that is as long.
+    A hub takes no IN in a condition.
     """
     ranked = sorted(device_ids, key=_rank)
     chosen = sorted(ranked[: -(-len(ranked) * percent // 100)])
-    return f"deviceId IN [{', '.join(map(text, chosen))}]"
+    return " OR ".join(map(device, chosen)) or NO_DEVICE
 
 
 def short_enough(condition: str) -> str:
@@ -100,6 +101,11 @@ def applied(deployment: str) -> str:
     return f"SELECT deviceId FROM devices.modules WHERE {_applied(deployment)}"
 
 
+def applied_twins(deployment: str) -> str:
+    """Ask for what the agents of those devices say."""
+    return f"SELECT * FROM devices.modules WHERE {_applied(deployment)}"
+
+
 def running(deployment: str, module: str, version: str) -> str:
     """Ask for the connected devices that run a version of the module."""
     return f"SELECT deviceId FROM devices.modules WHERE {_running(deployment, module, version)}"
@@ -113,11 +119,6 @@ def failed(deployment: str, module: str, version: str) -> str:
 def failing_twins(deployment: str, module: str, version: str) -> str:
     """Ask for what the agents of those devices say."""
     return f"SELECT * FROM devices.modules WHERE {_failed(deployment, module, version)}"
-
-
-def counted(query: str) -> str:
-    """Ask for the number of devices that a query finds, not for them."""
-    return query.replace("SELECT deviceId", "SELECT COUNT() AS devices", 1)
 
 
 def offline(deployment: str) -> str:
@@ -140,7 +141,7 @@ def _running(deployment: str, module: str, version: str) -> str:
 def _failed(deployment: str, module: str, version: str) -> str:
     """Blame the module for what the agent could not do only while it does not run that version."""
     there = f"properties.reported.modules.{bracketed(module)}"
-    states = ", ".join(map(text, _BAD_STATES))
+    states = ", ".join(map(text, BAD_STATES))
     ended = f"{there}.version = {text(version)} AND {there}.runtimeStatus IN [{states}]"
     current = "properties.desired.$version = properties.reported.lastDesiredVersion"
     refused = f"{current} AND properties.reported.lastDesiredStatus.code != 200"

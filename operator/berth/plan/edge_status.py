@@ -16,6 +16,11 @@ from berth.plan.subject import Subject
 
 DEADLINE_SECONDS = 1800
 
+_UNCOUNTED = (
+    "The hub has not counted yet what the devices run;"
+    " of 100 devices and more it can only where iotEdge.metrics has at most 2 queries"
+)
+
 Verdict = tuple[Condition, ...]
 
 
@@ -72,7 +77,7 @@ def _complete(subject: Subject, decision: Decision, fleet: Fleet, now: datetime)
         told = "The condition chooses no device of IoT Edge"
         return (stalled if age >= SETTLED_SECONDS else progressing)(Reason.NO_DEVICES, told)
     if counts.running is None or counts.seen is None:
-        return progressing(Reason.COUNTING_DEVICES, "The hub has not counted what devices run yet")
+        return progressing(Reason.COUNTING_DEVICES, _UNCOUNTED)
     if counts.seen == 0 and holds(subject, ConditionType.READY):
         return (ready(Reason.READY, f"All {counts.targeted} devices are offline; they ran the current spec"),)
     wanted = (subject.spec.iot_edge or _ANY).min_healthy_percent

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from berth.api.conditions import Reason
@@ -13,7 +13,17 @@ from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
 from berth.plan import edge_plan, edge_query
 from berth.plan.edge_deployment import Desired, Recipe, desired_deployment, needed
-from berth.plan.edge_fleet import Counts, Live, failing_devices, own_deployments, rivals, untold_devices
+from berth.plan.edge_fleet import (
+    MOST_NAMED,
+    Counts,
+    Live,
+    counted,
+    failing_devices,
+    fails,
+    own_deployments,
+    rivals,
+    untold_devices,
+)
 from berth.plan.edge_plan import BUSY_SECONDS, INTERVAL_SECONDS, Plan, Sight, rollout_of
 from berth.plan.edge_rollout import (
     REFUSED,
@@ -40,7 +50,17 @@ from berth.targets.iot_hubs import HubListings, HubSite, HubSites
 DELETION_POLL_SECONDS = 5.0
 
 _PAGE = 100
-_NAMED = 10
+_SLOW_ROUND_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen of the devices, and what the hub had counted by then."""
+
+    at: float
+    about: tuple[str, str, Counts]
+    counts: Counts
+    failing: tuple[FailingDevice, ...]
 
 
 @dataclass(slots=True)
@@ -48,11 +68,8 @@ class _Memory:
     """What spares calls; a new operator does without."""
 
     site: HubSite
-    counted_at: float = float("-inf")
-    asked_at: float = float("-inf")
-    asked_about: tuple[str, Counts] | None = None
-    failing: tuple[FailingDevice, ...] = ()
-    counted: Counts = field(default_factory=Counts)
+    close: _Look | None = None
+    asked: _Look | None = None
 
 
 class IotEdgeTarget:
@@ -94,8 +111,7 @@ class IotEdgeTarget:
             rivals=sorted(rivals(recipe.owner, desired.module, listing.documents)),
         )
         if current is not None:
-            counts = await self._counts(memory, desired, current)
-            failing = await self._failing(memory, desired, current, counts)
+            counts, failing = await self._look(subject, memory, desired, current)
             fleet = replace(fleet, counts=counts, failing=failing)
         return Sight(desired, live, fleet)
 
@@ -136,56 +152,53 @@ class IotEdgeTarget:
         content = await self._contents.entries(subject.metadata.namespace, names)
         return Recipe(subject, site.place, await self._contents.cluster(), content)
 
-    async def _counts(self, memory: _Memory, desired: Desired, current: Live) -> Counts:
-        """Go by the hub's own metrics; what it has no room to keep is asked for, and only now and then."""
-        counts = current.counts
-        kept = desired.queries(current.id)
-        missing = {name: query for name, query in desired.own_queries(current.id).items() if name not in kept}
-        if not missing:
-            return counts
-        if self._clock() - memory.counted_at >= INTERVAL_SECONDS:
-            memory.counted_at = self._clock()
+    async def _look(
+        self, subject: Subject, memory: _Memory, desired: Desired, current: Live
+    ) -> tuple[Counts, tuple[FailingDevice, ...]]:
+        """Go by the hub's metrics; those of a small fleet, which are minutes old, are looked at closely.
+
+        A close look holds until metrics change; it is taken again while the fleet is not well.
+        """
+        told = current.counts
+        last, about = memory.close, (current.id, current.etag, told)
+        age = self._clock() - last.at if last else float("inf")
+        longest = _SLOW_ROUND_SECONDS if is_ready(subject) else BUSY_SECONDS
+        if last and last.about == about and age < longest:
+            return last.counts, last.failing
+        if (told.targeted or 0) >= _PAGE:
+            memory.close = None
+        else:
             with contextlib.suppress(Postponed):
-                results = {name: await self._count(memory.site, query) for name, query in missing.items()}
-                memory.counted = counts.with_results(results)
-        return counts.or_else(memory.counted)
+                memory.close = await self._look_closely(memory.site, desired, current, about)
+        if memory.close and memory.close.about[0] == current.id:
+            return memory.close.counts, memory.close.failing
+        return told, await self._failing(memory, desired, current)
 
-    async def _failing(
-        self, memory: _Memory, desired: Desired, current: Live, counts: Counts
-    ) -> tuple[FailingDevice, ...]:
-        """Name devices that are not well: asked once for each news of counts, and at most once a minute."""
-        missing = (counts.targeted or 0) - (counts.applied or 0) if counts.applied is not None else 0
-        if not counts.failed and missing <= 0:
-            memory.asked_about, memory.failing = None, ()
+    async def _look_closely(
+        self, site: HubSite, desired: Desired, current: Live, about: tuple[str, str, Counts]
+    ) -> _Look | None:
+        chosen = await site.hub.query(edge_query.targeted(current.condition), most=_PAGE)
+        if len(chosen) == _PAGE:
+            return None
+        twins = await site.hub.query(edge_query.applied_twins(current.id), most=_PAGE)
+        failing = failing_devices([twin for twin in twins if fails(twin, desired)], desired.module)
+        failing += untold_devices(chosen, twins)
+        return _Look(self._clock(), about, counted(chosen, twins, desired), failing[:MOST_NAMED])
+
+    async def _failing(self, memory: _Memory, desired: Desired, current: Live) -> tuple[FailingDevice, ...]:
+        """Name devices of a large fleet that fail, once for each news of counts."""
+        counts = current.counts
+        if not counts.failed:
             return ()
-        about = (current.id, counts)
-        if memory.asked_about == about and self._clock() - memory.asked_at < 10 * INTERVAL_SECONDS:
-            return memory.failing
-        if self._clock() - memory.asked_at < BUSY_SECONDS:
-            return memory.failing
+        last = memory.asked
+        if last and last.about == (current.id, current.etag, counts):
+            return last.failing
         with contextlib.suppress(Postponed):
-            memory.asked_at = self._clock()
-            memory.failing = await self._ask(memory.site, desired, current, counts, missing)
-            memory.asked_about = about
-        return memory.failing
-
-    async def _ask(
-        self, site: HubSite, desired: Desired, current: Live, counts: Counts, missing: int
-    ) -> tuple[FailingDevice, ...]:
-        found: tuple[FailingDevice, ...] = ()
-        if counts.failed:
             query = edge_query.failing_twins(current.id, desired.module, desired.version)
-            found = failing_devices(await site.hub.query(query, most=_NAMED), desired.module)
-        if missing > 0 and (counts.targeted or 0) <= _PAGE:
-            chosen = await site.hub.query(edge_query.targeted(current.condition), most=_PAGE)
-            told = await site.hub.query(edge_query.applied(current.id), most=_PAGE)
-            known = {each.device_id for each in found}
-            found += tuple(each for each in untold_devices(chosen, told) if each.device_id not in known)
-        return found[:_NAMED]
-
-    async def _count(self, site: HubSite, query: str) -> int:
-        rows = await site.hub.query(edge_query.counted(query), most=1)
-        return int(next(iter(rows[0].values()))) if rows else 0
+            twins = await memory.site.hub.query(query, most=MOST_NAMED)
+            failing = failing_devices(twins, desired.module)
+            memory.asked = _Look(self._clock(), (current.id, current.etag, counts), counts, failing)
+        return memory.asked.failing if memory.asked else ()
 
     async def _take(
         self, subject: Subject, site: HubSite, desired: Desired, step: Create | Update | Refuse | Remove
