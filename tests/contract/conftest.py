@@ -25,7 +25,7 @@ def hearing() -> Iterator[Judge | str]:
             yield azure_specs.MISSING
             return
         try:
-            judge = running.enter_context(judging(SCRIPT, azure_specs.DESCRIPTIONS))
+            judge = running.enter_context(judging(SCRIPT, azure_specs.DESCRIPTION))
         except RegistryUnreachableError:
             yield "oav cannot be installed: the npm registry does not answer"
             return

@@ -1,6 +1,7 @@
 """Microsoft's validator `oav`, which judges what the emulator is asked and what it answers."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,8 +13,13 @@ from npm_packages import PROGRAMS, installed
 
 from berth_sandbox.azure.requests import Exchange
 
-# The service sends these two, which its description lacks.
+# The services send these, which their descriptions lack: two of a group, two of a twin.
 DOCUMENTED = {"provisioningTimeoutInSeconds", "isCustomProvisioningTimeout"}
+OF_TWINS = {"configurations", "modelId"}
+# Where a hub takes and sends any JSON, its description says `object`.
+ANY_JSON = re.compile(r"(/\d+)?/(tags|content|properties/(desired|reported))/")
+# A hub's description knows no errors at all.
+OF_AN_ERROR = re.compile(r"does not define '[45]\d\d' response code")
 # Not in the description: where an operation is polled, and Entra.
 BEYOND = {"Operation_Get", "Token", "ManagedIdentityToken", "OpenIdConfiguration", ""}
 
@@ -32,7 +38,12 @@ class Finding:
     def documented(self) -> bool:
         """Tell whether the real service deviates in the same way."""
         names = {path.rpartition("/")[2] for path in self.paths}
-        return (self.side, self.code) == ("response", "OBJECT_ADDITIONAL_PROPERTIES") and names <= DOCUMENTED
+        if (self.side, self.code) == ("response", "OBJECT_ADDITIONAL_PROPERTIES"):
+            return names <= DOCUMENTED | OF_TWINS
+        if self.code == "INVALID_RESPONSE_CODE":
+            return bool(OF_AN_ERROR.search(self.message))
+        is_no_object = self.code == "INVALID_TYPE" and self.message.startswith("Expected type object")
+        return is_no_object and all(ANY_JSON.match(path) for path in self.paths)
 
 
 class Judge:
@@ -61,11 +72,11 @@ class Judge:
 
 
 @contextmanager
-def judging(script: Path, descriptions: Path) -> Iterator[Judge]:
+def judging(script: Path, description: Path) -> Iterator[Judge]:
     """Run the validator, which is installed first where it is missing."""
     modules = installed(script.parent, "oav")
     with subprocess.Popen(
-        [PROGRAMS / "node", script, descriptions],
+        [PROGRAMS / "node", script, description.parent, description.name],
         env={"NODE_PATH": str(modules)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -7,6 +7,7 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "azure-specs" / "containerinstance"
 DESCRIPTIONS = FOLDER / "2023-05-01"
+DESCRIPTION = DESCRIPTIONS / "containerInstance.json"
 MISSING = f"Microsoft's descriptions are not beside the repository: {FOLDER.name} of shared/azure-specs"
 
 
@@ -43,7 +44,7 @@ def recording() -> list[dict[str, Any]]:
 
 def operations() -> set[tuple[str, str]]:
     """Return the id and method of every operation that is described."""
-    description = json.loads((DESCRIPTIONS / "containerInstance.json").read_text())
+    description = json.loads(DESCRIPTION.read_text())
     return {
         (operation["operationId"], method.upper())
         for methods in description["paths"].values()

@@ -53,7 +53,15 @@ async def served(
         secure, plain = (address[1] for address in runner.addresses)
         yield Endpoint(f"https://{names[0]}:{secure}", folder / "ca.pem", f"http://{names[0]}:{plain}")
     finally:
+        _hang_up(runner)
         await runner.cleanup()
+
+
+def _hang_up(runner: web.AppRunner) -> None:
+    """Close connections at once: a caller in another thread may not take part in the end of TLS."""
+    for connection in runner.server.connections if runner.server else ():
+        if connection.transport:
+            connection.transport.abort()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ const oav = require("oav");
 
 const OPTIONS = {
   directory: process.argv[2],
-  swaggerPathsPattern: ["containerInstance.json"],
+  swaggerPathsPattern: [process.argv[3]],
   git: { shouldClone: false },
   isPathCaseSensitive: false,
 };
