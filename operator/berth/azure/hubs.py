@@ -25,6 +25,7 @@ _THREADS = 8
 _AT_ONCE = 3
 """A hub that hangs must not hold all threads."""
 _SHARE = 0.8
+_LOOK_AGAIN_SECONDS = 60.0
 
 _Key = tuple[str, int, Cloud, Credentials, str | None]
 
@@ -115,7 +116,8 @@ def _by_connection_string(text: str, host_name: str) -> ConnectionStringAuthenti
         _ = found["SharedAccessKeyName"]
     except (ValueError, KeyError, binascii.Error):
         told = "The connection string lacks HostName, SharedAccessKeyName or SharedAccessKey"
-        raise Terminal(Reason.AUTHENTICATION_FAILED, told) from None
+        raise Terminal(Reason.AUTHENTICATION_FAILED, told, _LOOK_AGAIN_SECONDS) from None
     if named.lower() != host_name:
-        raise Terminal(Reason.CONFIG_INVALID, f"The connection string is for {named}, not for {host_name}")
+        told = f"The connection string is for {named}, not for {host_name}"
+        raise Terminal(Reason.CONFIG_INVALID, told, _LOOK_AGAIN_SECONDS)
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from berth.api.status import FailingDevice
 from berth.plan.edge_deployment import FAILED, OFFLINE, RUNNING, Desired, agent_content, deployment_id
-from berth.plan.edge_query import BAD_STATES
+from berth.plan.edge_query import BAD_STATES, RESTARTS_TOO_MANY
 from berth.plan.group_names import FINGERPRINT, Owner
 
 MOST_NAMED = 10
@@ -165,7 +165,7 @@ def fails(twin: Json, desired: Desired) -> bool:
         return False
     reported, seen = _reported(twin), _module_of(twin, desired.module)
     if seen.get("version") == desired.version:
-        return seen.get("runtimeStatus") in BAD_STATES
+        return seen.get("runtimeStatus") in BAD_STATES or _restarts(seen) >= RESTARTS_TOO_MANY
     version = ((twin.get("properties") or {}).get("desired") or {}).get("$version")
     code = (reported.get("lastDesiredStatus") or {}).get("code", SUCCESS)
     return version == reported.get("lastDesiredVersion") and code != SUCCESS
@@ -194,7 +194,12 @@ def _module_of(twin: Json, module: str) -> Json:
 
 def _runs(twin: Json, desired: Desired) -> bool:
     seen = _module_of(twin, desired.module)
-    return seen.get("version") == desired.version and seen.get("runtimeStatus") == "running"
+    is_current = seen.get("version") == desired.version and seen.get("runtimeStatus") == "running"
+    return is_current and _restarts(seen) < RESTARTS_TOO_MANY
+
+
+def _restarts(seen: Json) -> int:
+    return seen.get("restartCount") or 0
 
 
 def _failing(twin: Json, module: str) -> FailingDevice:

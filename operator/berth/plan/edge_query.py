@@ -17,6 +17,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9:.+%_#*?!(),=@$-]")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 NO_DEVICE = "deviceId = ''"
 _AGENT = "$edgeAgent"
+RESTARTS_TOO_MANY = 3
+"""Restarts within ten minutes after which a module that runs just now is taken for one that fails."""
 BAD_STATES = ("backoff", "failed", "unhealthy", "dead", "stopped")
 
 
@@ -135,6 +137,7 @@ def _running(deployment: str, module: str, version: str) -> str:
     return (
         f"{_applied(deployment)} AND connectionState = 'Connected'"
         f" AND {there}.version = {text(version)} AND {there}.runtimeStatus = 'running'"
+        f" AND {there}.restartCount < {RESTARTS_TOO_MANY}"
     )
 
 
@@ -142,7 +145,8 @@ def _failed(deployment: str, module: str, version: str) -> str:
     """Blame the module for what the agent could not do only while it does not run that version."""
     there = f"properties.reported.modules.{bracketed(module)}"
     states = ", ".join(map(text, BAD_STATES))
-    ended = f"{there}.version = {text(version)} AND {there}.runtimeStatus IN [{states}]"
+    unwell = f"({there}.runtimeStatus IN [{states}] OR {there}.restartCount >= {RESTARTS_TOO_MANY})"
+    ended = f"{there}.version = {text(version)} AND {unwell}"
     current = "properties.desired.$version = properties.reported.lastDesiredVersion"
     refused = f"{current} AND properties.reported.lastDesiredStatus.code != 200"
     absent = f"(NOT is_defined({there}.version) OR {there}.version != {text(version)})"

@@ -22,6 +22,8 @@ STAGE, CONDITION, REFUSED = "berth-stage", "berth-condition", "berth-refused"
 COMPLETE = "complete"
 LAG_SECONDS = 60.0
 """Time after a change in which what the hub counts may be of before."""
+TWO_LOOKS_SECONDS = 10.0
+"""A module that ends again and again runs in between: one look at it tells little."""
 SETTLED_SECONDS = 300.0
 """Time after which what the hub has not counted is not there."""
 
@@ -246,7 +248,7 @@ def _staged(
         return Decision(Phase.STAGED, (), stage, current)
     since = known.healthy_since if known.stage == stage.label else None
     since = since or now
-    if (now - since).total_seconds() < wanted.wait_seconds:
+    if (now - since).total_seconds() < max(wanted.wait_seconds, TWO_LOOKS_SECONDS):
         return Decision(Phase.STAGED, (), stage, current, since)
     following = Stage(index + 1) if index + 1 < len(rollout.stages) else WHOLE
     return Decision(Phase.STAGED, (Update(current, following, priority),), stage, current, since)
