@@ -25,7 +25,15 @@ from iot_hub_specs import MISSING, SCHEMAS
 
 from berth.api.conditions import Reason
 from berth.core.errors import Terminal
-from berth.plan.edge_deployment import FAILED, OFFLINE, RUNNING, Desired, desired_deployment, needed
+from berth.plan.edge_deployment import (
+    FAILED,
+    OFFLINE,
+    RUNNING,
+    Desired,
+    deployment_id,
+    desired_deployment,
+    needed,
+)
 from berth.plan.edge_module import in_parts
 from berth.plan.group_content import Content
 from berth.plan.group_names import Owner
@@ -273,6 +281,4 @@ def test_a_long_configuration_is_told_in_pieces() -> None:
 @given(st.from_regex(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True))
 def test_an_id_is_one_that_a_hub_takes(name: str) -> None:
     owner = Owner("c" * 36, "n" * 63, name, "u" * 36)
-    from berth.plan.edge_deployment import deployment_id
-
     check(deployment_id(owner, "0" * 32), {"id": deployment_id(owner, "0" * 32)})
