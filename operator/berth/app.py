@@ -32,9 +32,11 @@ from berth.plan.labels import SELECT_OWN
 from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, Resource
 from berth.reconcile import Reconciler
 from berth.settings import Settings
-from berth.targets.aci import AciTarget, Probe
+from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_probes import Probes
+from berth.targets.aci_refusals import Refusals
 from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
@@ -129,7 +131,8 @@ class Operator:
         clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
         golden = GoldenRequests(api, endpoints.post, self._queue.add)
-        aci, edge, place_reconciler = self._make_remote(api, clients, endpoints.is_ready, golden)
+        probes = Probes(endpoints.is_ready, self._queue.add)
+        aci, edge, place_reconciler = self._make_remote(api, clients, probes, golden)
         self._reconciler = self._make_reconciler(api, golden, aci, edge)
         self._place_workers = Workers(
             self._place_queue,
@@ -149,20 +152,22 @@ class Operator:
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
 
     def _make_remote(
-        self, api: Api, clients: Clients, probe: Probe, golden: GoldenRequests
+        self, api: Api, clients: Clients, probes: Probes, golden: GoldenRequests
     ) -> tuple[AciTarget, IotEdgeTarget, PlaceReconciler]:
         """All see Azure by the same lists."""
         namespace = self._settings.operator_namespace
         places = Places(api, self._feed.stores[COMPUTE_TARGETS], clients, namespace)
         contents = Contents(api, namespace)
         listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
+        refusals = Refusals(time.monotonic)
         target = AciTarget(
             api,
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             image=self._settings.scoring_image,
-            probe=probe,
+            probes=probes,
             golden=golden,
             clock=time.monotonic,
         )
@@ -191,6 +196,7 @@ class Operator:
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             sweeper=sweeper,
             hubs=HubLook(sites, contents, hub_listings),
             users=self._feed.users,

@@ -18,8 +18,9 @@ from berth.plan.group_quota import Room, read_room
 from berth.plan.resources import COMPUTE_TARGETS, Resource
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_refusals import Refusals
 from berth.targets.aci_sweeper import Sweeper
-from berth.targets.azure import Places
+from berth.targets.azure import Places, Site
 from berth.targets.base import Cluster, Object
 from berth.targets.finalizer import hold, release
 
@@ -50,6 +51,7 @@ class PlaceReconciler:
         places: Places,
         contents: Contents,
         listings: Listings,
+        refusals: Refusals,
         sweeper: Sweeper,
         hubs: HubLooks,
         users: Callable[[Key], Sequence[Key]],
@@ -59,6 +61,7 @@ class PlaceReconciler:
         self._places = places
         self._contents = contents
         self._listings = listings
+        self._refusals = refusals
         self._sweeper = sweeper
         self._hubs = hubs
         self._users = users
@@ -92,7 +95,10 @@ class PlaceReconciler:
         try:
             if place.spec.kind is ComputeTargetKind.IOT_EDGE:
                 return PlaceObservation(hub=await self._hubs.look(place), users=users)
-            return PlaceObservation(room=await self._room(place), users=users)
+            site = await self._places.site(place)
+            room, refused = await self._room(site), self._refusals.of(site)
+            verdict = _verdict(refused) if refused else None
+            return PlaceObservation(room, refused_write=verdict, users=users)
         except Postponed:
             raise
         except Terminal as error:
@@ -110,8 +116,7 @@ class PlaceReconciler:
         except ReconcileError as error:
             logger.warning("Orphans of ComputeTarget %s are left for later: %s", place.metadata.name, error)
 
-    async def _room(self, place: Place) -> Room | None:
-        site = await self._places.site(place)
+    async def _room(self, site: Site) -> Room | None:
         own = (await self._listings.recent(site)).of_cluster(await self._contents.cluster())
         usages = (await site.groups.usages(site.place.location)).body
         return read_room(usages, site.place.location, site.place.quota, len(own))
@@ -124,7 +129,8 @@ class PlaceReconciler:
 
 def _verdict(error: Exception) -> Verdict:
     if isinstance(error, Terminal):
-        return Verdict(Kind.TERMINAL, error.reason, error.message, error.retry_after)
+        kind = Kind.CAPACITY if error.reason is Reason.CAPACITY_UNAVAILABLE else Kind.TERMINAL
+        return Verdict(kind, error.reason, error.message, error.retry_after)
     return Verdict(Kind.TRANSIENT, Reason.PROGRESSING_WITH_RETRY, str(error), None)
 
 

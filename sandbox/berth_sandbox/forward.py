@@ -1,4 +1,4 @@
-"""Requests to a Service from outside the cluster, through the API server."""
+"""Requests to a Service or Pod from outside the cluster, through the API server."""
 
 import json
 import os
@@ -17,14 +17,14 @@ PATIENCE_SECONDS = 10
 
 
 @contextmanager
-def forwarded(access: Access, namespace: str, service: str) -> Iterator[str]:
-    """Forward a free port of this machine to a Service and yield the URL."""
+def forwarded(access: Access, namespace: str, target: str, port: int = 80) -> Iterator[str]:
+    """Forward a free port of this machine to one of a target, such as `service/iris`, and yield the URL."""
     command = [
         str(access.programs[0]),
         "port-forward",
         f"--namespace={namespace}",
-        f"service/{service}",
-        ":80",
+        target,
+        f":{port}",
     ]
     environment = {**os.environ, "KUBECONFIG": str(access.kubeconfig)}
     with subprocess.Popen(
@@ -32,10 +32,10 @@ def forwarded(access: Access, namespace: str, service: str) -> Iterator[str]:
     ) as process:
         try:
             said = process.stdout.readline() if process.stdout else ""
-            port = re.search(r"127\.0\.0\.1:(\d+)", said)
-            if not port:
-                raise SandboxError(f"kubectl could not forward a port to {service}: {said.strip()}")
-            yield f"http://127.0.0.1:{port[1]}"
+            local = re.search(r"127\.0\.0\.1:(\d+)", said)
+            if not local:
+                raise SandboxError(f"kubectl could not forward a port to {target}: {said.strip()}")
+            yield f"http://127.0.0.1:{local[1]}"
         finally:
             process.kill()
 

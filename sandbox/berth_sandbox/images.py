@@ -57,7 +57,8 @@ OPERATOR = Image(
     "localhost/berth", "operator/Dockerfile", (*SHARED_INPUTS, "operator", "README.md", "LICENSE")
 )
 SCORING = Image("localhost/berth-scoring", "scoring/Dockerfile", (*SHARED_INPUTS, "scoring"))
-OWN = (OPERATOR, SCORING)
+AZURE = Image("localhost/berth-azure", "sandbox/Dockerfile", (*SHARED_INPUTS, "sandbox/berth_sandbox/azure"))
+OWN = (OPERATOR, SCORING, AZURE)
 
 
 def digest(root: Path, files: Iterable[Path]) -> str:

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from berth_sandbox import chart, images
+from berth_sandbox import chart, demo, emulator, images
 from berth_sandbox.access import Access
 from berth_sandbox.provider import choose
 
@@ -20,9 +20,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
 
 @pytest.fixture(scope="session")
 def berth(cluster: Access) -> Access:
-    """The cluster with Berth installed in it by its Helm chart."""
+    """The cluster with Berth installed in it by its Helm chart, and an Azure to go to."""
     chart.install(cluster)
+    emulator.install(cluster)
     return cluster
+
+
+@pytest.fixture(scope="session")
+def examples(berth: Access) -> Iterator[Access]:
+    """The examples, applied and ready as in the demo."""
+    demo.train()
+    demo.wait_until_ready(berth, demo.apply(berth))
+    yield berth
+    berth.kubectl("delete", "mdep", "--all", f"--namespace={demo.NAMESPACE}", "--timeout=60s")
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -9,10 +10,15 @@ from berth_sandbox import demo, images, kind
 from berth_sandbox.access import Access
 from berth_sandbox.demo import EXAMPLES, NAMESPACE, Example, is_ready
 from berth_sandbox.errors import SandboxError
-from berth_sandbox.forward import forwarded, post
+from berth_sandbox.forward import post
 
 ONNX = next(example for example in EXAMPLES if example.name == "iris-onnx")
 SCRIPT = next(example for example in EXAMPLES if example.name == "iris-score-py")
+GROUP = next(example for example in EXAMPLES if example.name == "iris-aci")
+HOSTS: dict[str, Callable[[Example], str]] = {
+    "AKS": lambda example: f"http://{example.name}.{NAMESPACE}.svc",
+    "ACI": lambda example: rf"http://{example.name}-[-a-z0-9]+\.eastus\.azurecontainer\.io",
+}
 CLASSES = ["setosa", "versicolor", "virginica"]
 PATIENCE_SECONDS = 120
 
@@ -56,28 +62,28 @@ def caller(examples: Access) -> Iterator[Caller]:
     examples.kubectl("delete", "pod", "caller", where, "--ignore-not-found", "--grace-period=1")
 
 
-@pytest.fixture(scope="module")
-def examples(berth: Access) -> Iterator[Access]:
-    """The examples, applied and ready as in the demo."""
-    demo.train()
-    demo.wait_until_ready(berth, demo.apply(berth))
-    yield berth
-    berth.kubectl("delete", "mdep", "--all", f"--namespace={NAMESPACE}", "--timeout=60s")
-
-
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_an_example_answers_with_a_class(examples: Access, example: Example) -> None:
     *_, endpoint, _, answer = demo.row(examples, example, 0)
-    assert endpoint == f"http://{example.name}.{NAMESPACE}.svc{example.path}"
+    assert re.fullmatch(f"{HOSTS[example.target](example)}(:[0-9]+)?{example.path}", endpoint)
     assert any(name in answer for name in CLASSES)
 
 
-def test_without_its_key_a_model_refuses(examples: Access) -> None:
+def test_the_same_model_answers_the_same_everywhere(examples: Access) -> None:
+    answers = {demo.row(examples, example, 0)[-1] for example in (SCRIPT, GROUP)}
+    assert answers == {'["setosa"]'}
+
+
+@pytest.mark.parametrize("example", [SCRIPT, GROUP], ids=["AKS", "ACI"])
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer no-key-of-it"}], ids=["none", "wrong"])
+def test_without_its_key_a_model_refuses(
+    examples: Access, example: Example, headers: Mapping[str, str]
+) -> None:
     with (
-        forwarded(examples, NAMESPACE, SCRIPT.name) as url,
+        demo.reached(examples, get(examples, example)) as url,
         pytest.raises(SandboxError, match="answered 401"),
     ):
-        post(url + SCRIPT.path, SCRIPT.body, {})
+        post(url + example.path, example.body, headers)
 
 
 def test_more_replicas_come_and_go(examples: Access) -> None:

@@ -35,6 +35,7 @@ from berth.reconcile import Reconciler
 from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_refusals import Refusals
 from berth.targets.aci_sweeper import Sweeper, SweepObserver
 from berth.targets.azure import Places
 from berth.targets.golden import Answer, GoldenRequests
@@ -148,6 +149,20 @@ class _MortalGroups:
         return counted
 
 
+class Asked:
+    """Endpoints that are asked within the pass, of which each answers or none."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def answers(self, key: Key, url: str) -> bool:
+        self._world.asked.append(url)
+        return self._world.answers
+
+    def forget(self, key: Key) -> None:
+        pass
+
+
 @dataclass
 class World(SweepObserver):
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
@@ -180,15 +195,18 @@ class World(SweepObserver):
         places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
         contents = Contents(self.cluster, OPERATOR_NAMESPACE)
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
+        refusals = Refusals(self.clock.monotonic)
+        self.probes = Asked(self)
         self.listings, self.compute_targets = listings, places
         self.target = AciTarget(
             self.cluster,
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             image=IMAGE,
-            probe=self._probe,
-            golden=GoldenRequests(self.cluster, self._post, self.queue.add),
+            golden=GoldenRequests(self.cluster, self._post, self._wake),
+            probes=self.probes,
             clock=self.clock.monotonic,
         )
         self.reconciler = Reconciler(
@@ -214,10 +232,15 @@ class World(SweepObserver):
             places=places,
             contents=contents,
             listings=listings,
+            refusals=refusals,
             sweeper=self.sweeper,
             users=self.feed.users,
             clock=self.clock.now,
         )
+
+    def follow(self, queue: WorkQueue[Key]) -> None:
+        """Let the watches wake the workers of a queue, ComputeTargets among them."""
+        self.queue = self.feed._queue = self.feed._places = queue
 
     def put(self, resource: Resource, key: Key, fields: Object, **metadata: Any) -> None:
         """Place an object, or what takes its place."""
@@ -283,17 +306,21 @@ class World(SweepObserver):
         """The names of all groups in the emulated Azure."""
         return [each.name for each in self.azure.service.group_ids()]
 
-    def _watch(self) -> None:
+    def look(self) -> None:
+        """Let the watches tell all there is."""
         for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS):
-            found = self.cluster.labelled(resource, {})
-            for raw in found.values():
-                self.feed.changed(resource, raw)
-            present = {key: raw["metadata"]["uid"] for key, raw in found.items()}
+            known = self.feed.stores[resource]
+            found = {key: stored for (kind, key), stored in self.cluster.objects.items() if kind == resource}
+            for key, stored in found.items():
+                seen = known.get(key)
+                if seen is None or seen.resource_version < int(stored.metadata["resourceVersion"]):
+                    self.feed.changed(resource, stored.raw)
+            present = {key: stored.metadata["uid"] for key, stored in found.items()}
             self.feed.listed(resource, "", present, self.cluster.version)
 
     async def once(self, key: Key = IRIS) -> Result:
         """Let the watches tell all there is, then run one pass."""
-        self._watch()
+        self.look()
         return await self.reconciler.reconcile(key)
 
     async def attempt(self, key: Key = IRIS) -> Result | ReconcileError:
@@ -306,7 +333,7 @@ class World(SweepObserver):
 
     async def place_once(self) -> Result:
         """Run one pass over the ComputeTarget."""
-        self._watch()
+        self.look()
         return await self.places.reconcile(PLACE)
 
     async def settle(self, passes: int = 12, key: Key = IRIS) -> None:
@@ -328,6 +355,9 @@ class World(SweepObserver):
     def record(self, subject: Subject, event: Event) -> None:
         self.events.append(event)
 
+    def _wake(self, key: Key) -> None:
+        self.queue.add(key)
+
     def record_about(self, key: Key, uid: str, event: Event) -> None:
         self.events.append(event)
 
@@ -336,10 +366,6 @@ class World(SweepObserver):
 
     def orphan_deleted(self) -> None:
         self.swept += 1
-
-    async def _probe(self, url: str) -> bool:
-        self.asked.append(url)
-        return self.answers
 
     async def _post(self, url: str, body: str, headers: Any) -> Answer:
         self.asked.append(url)

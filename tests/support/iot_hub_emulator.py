@@ -66,6 +66,8 @@ def trusting(client: Any, endpoint: Endpoint) -> None:
     client.protocol.config.connection.verify = str(endpoint.ca_file)
     client.protocol.config.connection.timeout = (5, 30)
     client.protocol.config.retry_policy.retries = 0
+    # Otherwise the last answer of a 408 or 5xx is thrown away, and its words with it.
+    client.protocol.config.retry_policy.policy.raise_on_status = False
 
 
 def module(image: str = IMAGE, **options: Any) -> dict[str, Any]:

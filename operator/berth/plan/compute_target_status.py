@@ -60,6 +60,8 @@ class PlaceObservation:
     """Why there is no token."""
     refusal: Verdict | None = None
     """Why the resource manager did not answer as it should."""
+    refused_write: Verdict | None = None
+    """Why it took no write of late, though it can be read."""
     users: Sequence[Key] = ()
     """The ModelDeployments that use it."""
 
@@ -103,7 +105,7 @@ def _conditions(place: Place, seen: PlaceObservation) -> Iterator[Condition]:
 
 
 def _verdict(seen: PlaceObservation) -> tuple[Condition, ...]:
-    problem = seen.sign_in or seen.refusal
+    problem = seen.sign_in or seen.refusal or _lasting(seen.refused_write)
     if problem is None:
         if not seen.has_answer:
             return progressing(Reason.LOOKING, "Azure has not been asked yet")
@@ -112,9 +114,14 @@ def _verdict(seen: PlaceObservation) -> tuple[Condition, ...]:
     return say(problem.reason, problem.message)
 
 
+def _lasting(refused: Verdict | None) -> Verdict | None:
+    """Leave out what concerns the region: it may take a smaller group, or the same one soon."""
+    return refused if refused and refused.kind not in _OF_THE_REGION else None
+
+
 def _credentials(seen: PlaceObservation) -> Condition:
     kind = ConditionType.CREDENTIALS_ACCEPTED
-    refused = seen.sign_in or seen.refusal
+    refused = seen.sign_in or seen.refusal or seen.refused_write
     rejected = refused is not None and refused.reason in {
         Reason.AUTHENTICATION_FAILED,
         Reason.AUTHORIZATION_FAILED,
@@ -129,8 +136,9 @@ def _credentials(seen: PlaceObservation) -> Condition:
 
 def _region(seen: PlaceObservation) -> Condition:
     kind = ConditionType.REGION_AVAILABLE
-    if seen.refusal and seen.refusal.kind in _OF_THE_REGION:
-        return condition(kind, ConditionStatus.FALSE, seen.refusal.reason, seen.refusal.message)
+    refused = seen.refusal or seen.refused_write
+    if refused and refused.kind in _OF_THE_REGION:
+        return condition(kind, ConditionStatus.FALSE, refused.reason, refused.message)
     if seen.room is None:
         return condition(
             kind, ConditionStatus.UNKNOWN, Reason.LOOKING, "Azure has not told of the region yet"

@@ -202,5 +202,8 @@ def merged_tags(desired: Desired, observed: Json) -> dict[str, str]:
 
 
 def _is_terminated(group: Json) -> bool:
-    """Tell whether all containers ended for good, after which Azure takes no update."""
-    return (_properties(group).get("instanceView") or {}).get("state") in _TERMINATED
+    """Tell whether Azure gave the group up, or all containers ended for good: it takes no update then."""
+    return (
+        _properties(group).get("provisioningState") == "Failed"
+        or (_properties(group).get("instanceView") or {}).get("state") in _TERMINATED
+    )

@@ -8,6 +8,7 @@ from berth.api.conditions import ConditionType
 from berth.core.results import RequeueAfter, Result
 from berth.plan.container_group import Desired
 from berth.plan.group_changes import Json, Update, Way, is_stopped, merged_tags
+from berth.plan.group_recovery import is_given_up
 from berth.plan.group_status import Observation, group_draft, is_serving, slow_event
 from berth.plan.report import Draft, Event, is_ready, worked
 from berth.plan.subject import Subject
@@ -81,7 +82,7 @@ def plan(subject: Subject, sight: Sight, now: datetime) -> Plan:
     """Decide on steps and status."""
     steps = list(_steps(sight))
     draft = group_draft(subject, sight.seen, now)
-    pause = RequeueAfter(_pause(draft, steps, worked(subject, now)))
+    pause = RequeueAfter(_pause(sight.seen, draft, steps, worked(subject, now)))
     return Plan(steps, draft, pause, list(_events(subject, sight, draft)))
 
 
@@ -104,14 +105,17 @@ def _steps(sight: Sight) -> Iterator[Step]:
             yield from map(Delete, sight.strays)
 
 
-def _pause(draft: Draft, steps: Sequence[Step], waited: float) -> float:
+def _pause(seen: Observation, draft: Draft, steps: Sequence[Step], waited: float) -> float:
     """Return when to look again, since no watch tells of Azure; what takes long is asked for less often."""
     kinds = {each.type for each in draft.conditions}
+    if seen.answers is False and not steps:  # an answer brings the next pass
+        is_new = ConditionType.RECONCILING in kinds and waited < _PATIENCE_SECONDS
+        return _PATIENT_POLL_SECONDS if is_new else INTERVAL_SECONDS
     if steps or ConditionType.RECONCILING in kinds:
         if waited >= _PATIENCE_SECONDS:
             return _PATIENT_POLL_SECONDS
         return DELETION_POLL_SECONDS if any(isinstance(step, Delete) for step in steps) else _POLL_SECONDS
-    if ConditionType.STALLED in kinds:
+    if ConditionType.STALLED in kinds and not (seen.group and is_given_up(seen.group)):
         return _LATE_POLL_SECONDS
     return INTERVAL_SECONDS
 

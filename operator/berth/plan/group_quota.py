@@ -21,6 +21,18 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """How many others came before and still wait."""
+
+    in_resource_group: int = 0
+    in_region: int = 0
+    """Those whom their own quota holds back do not count."""
+
+
+NOBODY = Ahead()
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """How many container groups there are, and may be."""
 
@@ -33,14 +45,15 @@ class Room:
     cores: Usage | None = None
 
     @property
-    def free(self) -> int:
-        """How many more groups may be made."""
-        allowed = self.groups.limit - self.groups.used
-        return max(0, allowed if self.quota is None else min(allowed, self.quota - self.own))
+    def is_quota_used_up(self) -> bool:
+        """Tell whether the platform team allows no more."""
+        return self.quota is not None and self.own >= self.quota
 
-    def admits(self, ahead: int) -> bool:
+    def admits(self, ahead: Ahead = NOBODY) -> bool:
         """Tell whether there is room for one that so many others wait before."""
-        return self.free > ahead
+        if self.quota is not None and self.quota - self.own <= ahead.in_resource_group:
+            return False
+        return self.groups.limit - self.groups.used > ahead.in_region
 
     def status(self) -> AciPlaceStatus:
         """Return what a ComputeTarget says of it."""
@@ -61,7 +74,7 @@ def read_room(usages: Mapping[str, Any], region: str, quota: Quota, own: int) ->
     return Room(region, own, quota.container_groups, found[_GROUPS], found.get(_CORES))
 
 
-def quota_available(room: Room | None, ahead: int = 0) -> Condition:
+def quota_available(room: Room | None, ahead: Ahead = NOBODY) -> Condition:
     """Say whether there is room; counts only where there is none, else each change would be news."""
     kind = ConditionType.QUOTA_AVAILABLE
     if room is None or room.admits(ahead):
@@ -69,10 +82,12 @@ def quota_available(room: Room | None, ahead: int = 0) -> Condition:
     return condition(kind, ConditionStatus.FALSE, Reason.QUOTA_EXCEEDED, _full(room, ahead))
 
 
-def _full(room: Room, ahead: int) -> str:
-    waiting = f"; {ahead} wait before this one" if ahead else ""
-    if room.quota is not None and room.own >= room.quota:
+def _full(room: Room, ahead: Ahead) -> str:
+    if room.quota is not None and room.quota - room.own <= ahead.in_resource_group:
         used = f"{room.own} of the {room.quota} container groups that the ComputeTarget allows are used"
+        before = ahead.in_resource_group
     else:
         used = f"{room.groups.used} of {room.groups.limit} container groups of the subscription are used"
+        before = ahead.in_region
+    waiting = f"; {before} wait before this one" if before else ""
     return f"{used} in {room.region}{waiting}"

@@ -12,7 +12,8 @@ from berth.plan.causes import Cause, Fetched, model_failed
 from berth.plan.group_causes import containers, fetched, first_cause
 from berth.plan.group_changes import Way
 from berth.plan.group_endpoint import endpoint
-from berth.plan.group_quota import Room, quota_available
+from berth.plan.group_quota import NOBODY, Ahead, Room, quota_available
+from berth.plan.group_recovery import has_ended, is_given_up
 from berth.plan.report import Draft, Event, condition, held, is_overdue, progressing, stalled, worked
 from berth.plan.subject import Subject
 from berth.plan.validation import Golden, validated, validation_verdict
@@ -22,7 +23,7 @@ SLOW_SECONDS = 300
 
 _STILL = f"; it takes longer than {SLOW_SECONDS} s already"
 _WAS = f"; it took longer than {SLOW_SECONDS} s"
-_ENDED = frozenset({"Succeeded", "Failed"})
+_AGAIN = "; it is made again, later each time"
 
 Json = Mapping[str, Any]
 
@@ -44,7 +45,7 @@ class Observation:
     failure: AzureError | None = None
     """How the last operation on the group failed."""
     room: Room | None = None
-    ahead: int = 0
+    ahead: Ahead = NOBODY
     """How many others wait for room before this one."""
 
 
@@ -125,18 +126,14 @@ def _absent(seen: Observation) -> tuple[Condition, ...]:
 def _waiting(
     subject: Subject, seen: Observation, cause: Cause | None, now: datetime
 ) -> tuple[Condition, ...]:
-    if seen.group and _has_ended(seen.group):
+    if seen.group and (is_given_up(seen.group) or has_ended(seen.group)):
         ended = cause or Cause(Reason.CONTAINER_FAILED, _describe(seen))
-        return stalled(ended.reason, ended.message)
+        again = _AGAIN if is_given_up(seen.group) else ""
+        return stalled(ended.reason, ended.message + again)
     late = cause or Cause(Reason.PROGRESS_DEADLINE_EXCEEDED, _describe(seen))
     if late.is_final or is_overdue(subject, late.reason, now, DEADLINE_SECONDS):
         return stalled(late.reason, late.message)
     return progressing(cause.reason if cause else Reason.ROLLING_OUT, late.message)
-
-
-def _has_ended(group: Json) -> bool:
-    """Tell whether Azure has given the group up, or its containers have ended for good."""
-    return group["properties"].get("provisioningState") == "Failed" or _state(group) in _ENDED
 
 
 def _describe(seen: Observation) -> str:

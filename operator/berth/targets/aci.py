@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from berth.api.aci import AciTarget as AciSettings
 from berth.api.conditions import Reason
+from berth.core.backoff import Backoff
 from berth.core.errors import Gone, Immutable, Terminal, Transient
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
@@ -20,6 +21,7 @@ from berth.plan.group_endpoint import observed_endpoint
 from berth.plan.group_names import Owner, group_name, refuse_stranger
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
 from berth.plan.group_quota import read_room
+from berth.plan.group_recovery import Setback, has_ended, is_due, is_given_up, setback
 from berth.plan.group_retention import is_abandoned, is_retained, retained_tags, retains
 from berth.plan.group_status import Observation, is_serving
 from berth.plan.observed import FINALIZER
@@ -30,22 +32,26 @@ from berth.plan.validation import Golden
 from berth.targets.aci_content import Contents
 from berth.targets.aci_line import Lines
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_refusals import Refusals
 from berth.targets.azure import Places, Site
 from berth.targets.base import Cluster
 from berth.targets.finalizer import hold, release
 from berth.targets.golden import GoldenRequests
 
 SLOW_ROUND_SECONDS = 600.0
-"""A list shows no crash: each group is read this often at least."""
+"""A list shows neither a crash nor a stop: each group is read this often at least."""
 
 Json = Mapping[str, Any]
 
 
-class Probe(Protocol):
-    """Asks an endpoint whether it is ready; never raises."""
+class Probes(Protocol):
+    """Asks endpoints whether they are ready, beside the passes."""
 
-    async def __call__(self, url: str) -> bool:
-        """Tell whether the answer was 200."""
+    async def answers(self, key: Key, url: str) -> bool:
+        """Tell whether an endpoint answers, as far as is known; a change of that brings another pass."""
+
+    def forget(self, key: Key) -> None:
+        """Ask no more on behalf of a ModelDeployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,10 @@ class _Memory:
     """What this pass puts back."""
     repair: _Repair | None = None
     """What an earlier one has put back."""
+    retry: Setback | None = None
+    """What this pass makes again."""
+    setback: Setback | None = None
+    """What Azure has given up, and earlier passes have made again."""
 
 
 class AciTarget:
@@ -88,8 +98,9 @@ class AciTarget:
         places: Places,
         contents: Contents,
         listings: Listings,
+        refusals: Refusals,
         image: str,
-        probe: Probe,
+        probes: Probes,
         golden: GoldenRequests,
         clock: Callable[[], float],
     ) -> None:
@@ -97,11 +108,13 @@ class AciTarget:
         self._places = places
         self._contents = contents
         self._listings = listings
+        self._refusals = refusals
         self._image = image
-        self._probe = probe
+        self._probes = probes
         self._golden = golden
         self._clock = clock
         self._lines = Lines()
+        self._looks: Backoff[Key] = Backoff(base=group_plan.DELETION_POLL_SECONDS, cap=30.0)
         self._memories: dict[Key, _Memory] = {}
 
     async def observe(self, subject: Subject) -> Sight:
@@ -116,7 +129,7 @@ class AciTarget:
         await self._places.admit(subject)
         site = await self._places.site_of(subject)
         memory = self._memories.setdefault(subject.key, _Memory(site))
-        memory.site, memory.begun = site, None
+        memory.site, memory.begun, memory.retry = site, None, None
         content = await self._contents.read(subject, site)
         recipe = Recipe(subject, site.place, await self._contents.cluster(), content)
         key = await self._contents.fingerprint_key()
@@ -139,8 +152,10 @@ class AciTarget:
         memory = self._memories[subject.key]
         for step in plan.steps:
             memory.known = None
-            await self._take(subject, memory.site, step)
+            with self._refusals.heard(memory.site):
+                await self._take(subject, memory.site, step)
         memory.repair = memory.begun or memory.repair
+        memory.setback = memory.retry or memory.setback
 
     async def end(self, subject: Subject) -> Result:
         """Delete the group, and let the ModelDeployment go once Azure says that there is none."""
@@ -151,14 +166,16 @@ class AciTarget:
         elif retains(subject):
             await self._keep(subject)
         elif await self._delete_all(subject):
-            return RequeueAfter(group_plan.DELETION_POLL_SECONDS)
+            return RequeueAfter(self._looks.next(subject.key))
         await release(self._api, MODEL_DEPLOYMENTS, subject.metadata)
+        self._looks.reset(subject.key)
         return Done()
 
     def forget(self, key: Key) -> None:
         """Wait and ask no more."""
         self._lines.forget(key)
         self._golden.forget(key)
+        self._probes.forget(key)
         self._memories.pop(key, None)
 
     async def _steady(self, site: Site, recipe: Recipe, key: bytes) -> Sight | None:
@@ -171,7 +188,8 @@ class AciTarget:
         if entry is None or self._clock() - known.at >= SLOW_ROUND_SECONDS:
             return None
         desired = desired_group(recipe, self._image, key, entry)
-        if update(desired, entry).way is not Way.NOTHING:
+        is_same = update(desired, entry).way is Way.NOTHING
+        if not is_same or not await self._answers(known.group):  # GET tells why, or what nobody can ask
             return None
         strays = [name for name in listing.of(recipe.owner) if name != recipe.name]
         return Sight(desired, Update(Way.NOTHING), Observation(known.group, answers=True), strays)
@@ -180,14 +198,16 @@ class AciTarget:
         """Ask for room: the answer of a refused PUT tells less."""
         ahead = self._lines.join(recipe.subject, site, recipe.location)
         listing = await self._listings.recent(site)
-        own = listing.of_cluster(recipe.cluster) | self._lines.granted
+        own = listing.of_cluster(recipe.cluster) | self._lines.granted(site)
         usages = (await site.groups.usages(recipe.location)).body
         room = read_room(usages, recipe.location, site.place.quota, len(own - {recipe.name}))
+        self._lines.hold(recipe.subject.key, room is not None and room.is_quota_used_up)
         return Sight(desired, Update(Way.NOTHING), Observation(room=room, ahead=ahead))
 
     async def _present(self, site: Site, recipe: Recipe, desired: Desired, group: Json) -> Sight:
         subject, change = recipe.subject, self._paced(recipe.subject.key, desired, update(desired, group))
-        self._lines.grant(subject.key, recipe.name)
+        change = self._retried(subject, desired, change, group)
+        self._lines.grant(subject.key, site, recipe.name)
         seen = Observation(
             group,
             change.way,
@@ -196,7 +216,8 @@ class AciTarget:
             self._golden_outcome(subject, desired, change, group),
         )
         if change.way is Way.NOTHING and is_serving(group) and seen.answers is not False:
-            self._memories[subject.key].known = _Known(subject.metadata.uid, self._clock(), group)
+            memory = self._memories[subject.key]
+            memory.known, memory.setback = _Known(subject.metadata.uid, self._clock(), group), None
         return Sight(desired, change, seen)
 
     def _paced(self, key: Key, desired: Desired, change: Update) -> Update:
@@ -210,12 +231,27 @@ class AciTarget:
         memory.begun = repair
         return change
 
+    def _retried(self, subject: Subject, desired: Desired, change: Update, group: Json) -> Update:
+        """Make again what Azure gave up, once its pause is over."""
+        if change.way > Way.TAGS or not (is_given_up(group) or has_ended(group)):
+            return change
+        memory, now = self._memories[subject.key], self._clock()
+        memory.setback = setback(memory.setback, desired.fingerprint, now)
+        if not is_due(subject, group, memory.setback, now):
+            return change
+        memory.retry = memory.setback.again(now)
+        return Update(Way.RECREATE)
+
     async def _answers(self, group: Json) -> bool | None:
         """Ask at a public address alone: the operator may have no way into a subnet."""
         given = group["properties"].get("ipAddress") or {}
         if not is_serving(group) or given.get("type") != "Public":
             return None
-        return await self._probe(f"{_root(group)}{_readiness_path(group)}")
+        owner = Owner.read(group)
+        if owner is None:
+            return None
+        key = Key(owner.namespace, owner.name)
+        return await self._probes.answers(key, f"{_root(group)}{_readiness_path(group)}")
 
     def _golden_outcome(
         self, subject: Subject, desired: Desired, change: Update, group: Json
@@ -245,7 +281,7 @@ class AciTarget:
 
     async def _put(self, subject: Subject, site: Site, name: str, body: Json) -> None:
         """Send the group; what Azure does not change in place is deleted, and made by a later pass."""
-        self._lines.grant(subject.key, name)
+        self._lines.grant(subject.key, site, name)
         try:
             await site.groups.put(site.resource_group, name, dict(body))
         except Terminal:
@@ -267,7 +303,8 @@ class AciTarget:
         site = await self._places.site_of(subject)
         left = await self._left(site, subject)
         for group in left:
-            await self._delete(site, group["name"])
+            with self._refusals.heard(site):
+                await self._delete(site, group["name"])
         return bool(left)
 
     async def _delete(self, site: Site, name: str) -> None:

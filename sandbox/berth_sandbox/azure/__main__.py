@@ -4,14 +4,20 @@ import argparse
 import asyncio
 import json
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from berth_sandbox.azure.backing import Backing
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.configuration import configure
 from berth_sandbox.azure.iot_hub.manifest_rules import own_rules
 from berth_sandbox.azure.iot_hub.schemas import OfficialRules
+from berth_sandbox.azure.pods.api import in_cluster
+from berth_sandbox.azure.pods.backing import Pods
 from berth_sandbox.azure.server import LOOPBACK, served
+from berth_sandbox.azure.simulation import Simulation
 
 
 def main() -> None:
@@ -28,13 +34,33 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", action="append", help="a name in the certificate; the first is in the URL")
     parser.add_argument("--configuration", type=Path, help="JSON: tenants and subscriptions")
     parser.add_argument("--schemas", type=Path, help="folder with Microsoft's schemas of edge deployments")
-    parser.add_argument("--factor", type=float, default=1.0, help="seconds that pass there in one of ours")
+    pace = parser.add_mutually_exclusive_group()
+    pace.add_argument("--factor", type=float, default=1.0, help="seconds that pass there in one of ours")
+    pace.add_argument(
+        "--pods", metavar="NAMESPACE", help="run the groups as Pods of this cluster's namespace"
+    )
     return parser
 
 
 async def _serve(options: argparse.Namespace) -> None:
     rules = OfficialRules(options.schemas) if options.schemas else own_rules
-    azure = Azure(clock=Clock(options.factor), manifest_rules=rules)
+    async with _backing(options.pods) as backing:
+        azure = Azure(backing=backing, clock=Clock(options.factor), manifest_rules=rules)
+        await _serve_groups(azure, options)
+
+
+@asynccontextmanager
+async def _backing(namespace: str | None) -> AsyncIterator[Backing]:
+    if namespace is None:
+        yield Simulation()
+        return
+    async with in_cluster(namespace) as api:
+        pods = Pods(api)
+        await pods.clear()
+        yield pods
+
+
+async def _serve_groups(azure: Azure, options: argparse.Namespace) -> None:
     if options.configuration:
         configure(azure, json.loads(options.configuration.read_text()))
     told_to_end = asyncio.Event()

@@ -1,7 +1,7 @@
 """What runs behind a container group, whatever it is: a simulation, or a Pod."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -40,6 +40,7 @@ class Container:
     memory_in_gb: float = 1.0
     liveness_probe: Document | None = None
     readiness_probe: Document | None = None
+    security_context: Document | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,15 @@ class InstanceView:
     restart_count: int = 0
     events: tuple[Event, ...] = ()
     first_started: datetime | None = None
+
+    def killed(self, at: datetime) -> "InstanceView":
+        """Return what is seen once the container was told to end."""
+        state = self.current_state
+        if state is None or state.state == State.TERMINATED:
+            return self
+        killing = Event("Killing", "Killing container", at, at)
+        ended = ContainerState(State.TERMINATED, state.start_time, at, 0, "Completed")
+        return replace(self, current_state=ended, events=(*self.events, killing))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def _container(name: str, properties: Document) -> Container:
         memory_in_gb=requests.get("memoryInGB", 0.0),
         liveness_probe=properties.get("livenessProbe"),
         readiness_probe=properties.get("readinessProbe"),
+        security_context=properties.get("securityContext"),
     )
 
 

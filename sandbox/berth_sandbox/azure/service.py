@@ -128,6 +128,8 @@ class ContainerInstances:
             if found is None:
                 return Accepted(204)
             group, seen = found
+            if isinstance(group.operation.fate, Deletion):
+                return Accepted(202, None, group.operation.id, group.location)
             if seconds is None:
                 await self._remove(group)
                 return Accepted(200, self._shown(group, seen))

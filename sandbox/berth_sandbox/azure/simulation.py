@@ -280,13 +280,4 @@ def _views(started: Started, now: datetime) -> dict[str, InstanceView]:
 
 
 def _stopped_views(started: Started, stopped: datetime) -> dict[str, InstanceView]:
-    return {name: _killed(view, stopped) for name, view in _views(started, stopped).items()}
-
-
-def _killed(view: InstanceView, stopped: datetime) -> InstanceView:
-    state = view.current_state
-    if state is None or state.state == State.TERMINATED:
-        return view
-    killing = Event("Killing", "Killing container", stopped, stopped)
-    ended = ContainerState(State.TERMINATED, state.start_time, stopped, 0, "Completed")
-    return replace(view, current_state=ended, events=(*view.events, killing))
+    return {name: view.killed(stopped) for name, view in _views(started, stopped).items()}

@@ -4,6 +4,7 @@ import asyncio
 import base64
 
 import pytest
+from aci_hours import spend
 from aci_world import SPEC, World
 from azure_clients import asked
 
@@ -163,6 +164,20 @@ async def test_a_deletion_that_takes_its_time_is_waited_for(world: World) -> Non
     await world.settle(4)
     assert world.get() is None
     assert world.groups == []
+
+
+async def test_a_deletion_that_takes_long_is_looked_at_less_often(world: World) -> None:
+    world.apply()
+    await spend(world, 60)
+    world.azure.faults.add(SlowDelete(600), "DELETE", times=None)
+    world.azure.requests.clear()
+
+    world.delete()
+    await spend(world, 660)
+
+    assert world.get() is None
+    assert world.groups == []
+    assert asked(world.azure)["ContainerGroups_Delete"] <= 660 / 20
 
 
 async def test_a_golden_request_has_to_pass_first(world: World) -> None:

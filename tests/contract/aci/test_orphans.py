@@ -101,7 +101,7 @@ async def test_a_watch_that_lags_deletes_nothing_that_is_there(served: World) ->
     stored = served.cluster.objects[MODEL_DEPLOYMENTS, IRIS]
     lose(served)
     await minutes(served, GRACE_MINUTES)
-    served._watch()
+    served.look()
     served.cluster.objects[MODEL_DEPLOYMENTS, IRIS] = stored
     served.pass_time(MINUTE)
     await served.places.reconcile(PLACE)  # without news of what has come back
@@ -117,7 +117,7 @@ async def test_an_api_server_that_does_not_answer_lets_everything_be(
 
     lose(served)
     await minutes(served, GRACE_MINUTES)
-    served._watch()
+    served.look()
     monkeypatch.setattr(served.cluster, "list", list_nothing)
     for _ in range(3):
         served.pass_time(MINUTE)

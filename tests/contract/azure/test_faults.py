@@ -199,6 +199,17 @@ async def test_a_slow_deletion_ends_in_the_end(azure: Azure, client: Client) -> 
     await begin(client)
 
 
+async def test_a_deletion_that_is_asked_for_again_is_the_same_deletion(azure: Azure, client: Client) -> None:
+    await begin(client)
+    azure.clock.advance(30)
+    azure.faults.add(SlowDelete(90), times=None)
+    for _ in range(4):
+        await delete(client)
+        azure.clock.advance(30)
+    with pytest.raises(ResourceNotFoundError):
+        await get(client)
+
+
 async def test_a_group_vanishes_behind_our_back(azure: Azure, client: Client) -> None:
     await begin(client)
 

@@ -66,4 +66,4 @@ async def test_the_usages_of_a_region_are_read(client: Client) -> None:
     usages = [usage.serialize(keep_readonly=True) async for usage in client.location.list_usage(REGION)]
     room = read_room({"value": usages}, REGION, Quota(container_groups=20), own=1)
     assert room
-    assert (room.groups.used, room.free) == (1, 19)
+    assert (room.groups.used, room.own) == (1, 1)

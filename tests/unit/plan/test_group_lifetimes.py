@@ -183,5 +183,5 @@ async def test_an_operation_that_failed_is_told_in_azures_words(service: Service
     told = group_draft(subject(aci_spec()), seen, service.clock.now()).conditions[0]
     assert (told.reason, told.message) == (
         Reason.IMAGE_PULL_FAILED,
-        "InaccessibleImage: The image is not accessible",
+        "InaccessibleImage: The image is not accessible; it is made again, later each time",
     )

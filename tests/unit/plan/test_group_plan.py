@@ -12,7 +12,7 @@ from berth.plan.container_group import Desired
 from berth.plan.group_changes import Update, Way, update
 from berth.plan.group_names import tags_of
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Tag, plan
-from berth.plan.group_quota import Room, Usage
+from berth.plan.group_quota import Ahead, Room, Usage
 from berth.plan.group_status import Observation
 from berth.plan.subject import Subject
 
@@ -53,7 +53,7 @@ def test_what_is_not_there_is_made() -> None:
 
 @pytest.mark.parametrize(("used", "ahead"), [(5, 0), (4, 1)])
 def test_who_has_no_room_or_is_not_next_waits(used: int, ahead: int) -> None:
-    waiting = planned(None, room=room(used), ahead=ahead)
+    waiting = planned(None, room=room(used), ahead=Ahead(in_region=ahead))
     assert waiting.steps == []
     assert waiting.result == RequeueAfter(30)
 

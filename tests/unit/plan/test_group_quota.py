@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from berth.api.compute_target import Quota
 from berth.api.conditions import ConditionStatus, Reason
-from berth.plan.group_quota import Room, Usage, quota_available, read_room
+from berth.plan.group_quota import Ahead, Room, Usage, quota_available, read_room
 from berth_sandbox.azure.regions import QUOTAS, usages_document
 
 USED = usages_document("s", "eastus", QUOTAS, dict.fromkeys(QUOTAS, 3))
@@ -52,15 +52,19 @@ def test_an_answer_without_figures_forbids_nothing(usages: dict[str, Any]) -> No
 def test_the_narrower_of_the_two_counts(
     own: int, quota: int | None, used: int, limit: int, free: int
 ) -> None:
-    assert room(own, quota, used, limit).free == free
+    there = room(own, quota, used, limit)
+    assert [each for each in range(limit + 1) if there.admits(Ahead(each, each))] == list(range(free))
 
 
 @given(st.integers(0, 50), st.none() | st.integers(0, 50), st.integers(0, 50), st.integers(0, 9))
 def test_who_waits_first_is_served_first(own: int, quota: int | None, used: int, ahead: int) -> None:
     found = room(own, quota, used, limit=50)
-    admitted = [place for place in range(60) if found.admits(place)]
-    assert admitted == list(range(found.free))
-    assert (quota_available(found, ahead).status is ConditionStatus.TRUE) is (ahead in admitted)
+    in_region = [each for each in range(60) if found.admits(Ahead(0, each))]
+    in_resource_group = [each for each in range(60) if found.admits(Ahead(each, 0))]
+    assert in_region in (list(range(50 - used)), [])
+    assert in_resource_group in (list(range(60 if quota is None else max(0, quota - own))), [])
+    told = quota_available(found, Ahead(0, ahead)).status is ConditionStatus.TRUE
+    assert told is (ahead in in_region)
 
 
 @pytest.mark.parametrize(
@@ -68,20 +72,26 @@ def test_who_waits_first_is_served_first(own: int, quota: int | None, used: int,
     [
         (
             room(20, 20, 30),
-            0,
+            Ahead(0, 4),
             "20 of the 20 container groups that the ComputeTarget allows are used in eastus",
         ),
         (
             room(2, 20, 100),
-            1,
+            Ahead(5, 1),
             "100 of 100 container groups of the subscription are used in eastus; 1 wait before",
+        ),
+        (
+            room(18, 20, 30),
+            Ahead(2, 4),
+            "18 of the 20 container groups that the ComputeTarget allows are used in eastus; 2 wait before",
         ),
     ],
 )
-def test_a_full_quota_is_told(full: Room, ahead: int, message: str) -> None:
+def test_a_full_quota_is_told(full: Room, ahead: Ahead, message: str) -> None:
     found = quota_available(full, ahead)
     assert found.reason == Reason.QUOTA_EXCEEDED
     assert found.message.startswith(message)
+    assert ("wait" in found.message) is ("wait" in message)
 
 
 def test_room_is_told_without_counts_that_change() -> None:

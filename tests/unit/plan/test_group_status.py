@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from berth.plan.azure_errors import AzureError
 from berth.plan.group_changes import Way
-from berth.plan.group_quota import Room, Usage
+from berth.plan.group_quota import Ahead, Room, Usage
 from berth.plan.group_status import DEADLINE_SECONDS, Observation, group_draft, slow_event
 from berth.plan.report import Draft, next_status
 from berth.plan.subject import Subject
@@ -150,11 +150,12 @@ def test_the_message_has_azures_words() -> None:
     assert conditions(draft(STARTING))["Ready"].message == "Azure says: provisioning Creating, group Pending"
     failure = AzureError(200, "InaccessibleImage", "The image 'a' is not accessible.")
     told = draft(Observation(group(WAITING, "Failed", "Pending"), failure=failure))
-    assert conditions(told)["Stalled"].message == "InaccessibleImage: The image 'a' is not accessible"
+    words = "InaccessibleImage: The image 'a' is not accessible; it is made again, later each time"
+    assert conditions(told)["Stalled"].message == words
 
 
 def test_who_waits_for_room_is_told_how_many_are_before() -> None:
-    told = conditions(draft(Observation(room=FULL, ahead=2)))
+    told = conditions(draft(Observation(room=FULL, ahead=Ahead(in_resource_group=2))))
     assert told["QuotaAvailable"].status is ConditionStatus.FALSE
     assert told["QuotaAvailable"].message.endswith("; 2 wait before this one")
 

@@ -40,7 +40,7 @@ def test_ready_is_said_of_the_current_generation_only(
 def test_each_row_of_the_demo_is_a_manifest_that_is_applied(example: Example) -> None:
     folder = folders.REPOSITORY / "examples"
     applied = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
-    manifests = [yaml.safe_load((folder / name).read_text()) for name in applied]
+    manifests = [yaml.safe_load((folder / name).read_text()) for name in (*applied, *demo.MORE)]
     found = {each["metadata"]["name"]: each["spec"]["target"] for each in manifests}
     assert found[example.name] == example.target
 

@@ -12,7 +12,7 @@ from berth_sandbox.azure.names import Document
 NO_DOCUMENT: Document = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Twin:
     """The twin of a device from a moment on; the versions count changes."""
 
@@ -35,7 +35,7 @@ class Device:
     twins: tuple[Twin, ...]
     is_edge: bool = True
     status: str = "enabled"
-    deployments: set[str] = field(default_factory=set)
+    deployments: frozenset[str] = frozenset()
     modules: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -62,11 +62,12 @@ class Device:
             "capabilities": {"iotEdge": self.is_edge},
         }
 
-    def module_names(self) -> list[str]:
-        """Name the modules that have an identity."""
+    def module_names(self, situation: Situation | None = None) -> list[str]:
+        """Name the modules that have an identity, now or in an earlier situation."""
         if not self.is_edge:
             return sorted(self.modules)
-        return sorted({"$edgeAgent", "$edgeHub", *self.situation.told.manifest.twins, *self.modules})
+        told = (situation or self.situation).told
+        return sorted({"$edgeAgent", "$edgeHub", *told.manifest.twins, *self.modules})
 
 
 def patched(document: Mapping[str, Any], patch: Mapping[str, Any]) -> Document:

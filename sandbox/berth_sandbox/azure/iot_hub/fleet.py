@@ -6,7 +6,7 @@ Nothing happens until somebody looks: `settle` makes up for what should have hap
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from berth_sandbox.azure.iot_hub import content
@@ -51,6 +51,29 @@ class Deployment:
         return self.first_run + math.floor((now - self.first_run) / interval) * interval
 
 
+class _Telling:
+    """Tells devices in one run; those in one situation that get the same deployment are worked out once."""
+
+    def __init__(self, told_by: Callable[[frozenset[str], Manifest], Told], at: float) -> None:
+        self._told_by = told_by
+        self._at = at
+        self._known: dict[tuple[frozenset[str], Situation], tuple[frozenset[str], Situation]] = {}
+
+    def tell(self, device: Device, also: str = "", without: str = "") -> None:
+        """Let one deployment more, or one less, mean a device."""
+        key = device.deployments, device.situation
+        if key not in self._known:
+            deployments = frozenset({*device.deployments, also} - {"", without})
+            self._known[key] = deployments, self._next(device.situation, deployments)
+        device.deployments, device.situation = self._known[key]
+
+    def _next(self, situation: Situation, deployments: frozenset[str]) -> Situation:
+        told = self._told_by(deployments, situation.told.manifest)
+        if told is situation.told:
+            return situation
+        return situation.then(self._at, told, situation.conditions)
+
+
 class Fleet:
     """Keeps devices and tells them what deployments want of them; times are in seconds since 1970."""
 
@@ -60,6 +83,7 @@ class Fleet:
         self.devices: dict[str, Device] = {}
         self.deployments: dict[str, Deployment] = {}
         self.conditions = Conditions()
+        self.registrations = 0
         self._nothing = Told(Manifest({}))
         self._roots: dict[tuple[float, Conditions], Situation] = {}
         self._told: dict[tuple[object, ...], Told] = {}
@@ -72,6 +96,7 @@ class Fleet:
         if key not in self._roots:
             self._roots[key] = Situation(now, self._nothing, self.conditions, self.rules)
         twins = (Twin(now, tags),)
+        self.registrations += 1
         for name in names:
             self.devices[name] = Device(name, number, self._roots[key], twins, is_edge)
             self._changed(name, now)
@@ -80,6 +105,7 @@ class Fleet:
         """Forget a device."""
         self.settle(now)
         del self.devices[name]
+        self.registrations += 1
         for deployment in self.deployments.values():
             deployment.targeted.discard(name)
 
@@ -109,11 +135,9 @@ class Fleet:
     def withdraw(self, name: str, now: float) -> None:
         """End a deployment; whom it reached is told at once."""
         self.settle(now)
-        ended = self.deployments.pop(name)
+        ended, telling = self.deployments.pop(name), _Telling(self._told_by, now)
         for targeted in ended.targeted:
-            device = self.devices[targeted]
-            device.deployments.discard(name)
-            self._tell(device, now)
+            telling.tell(self.devices[targeted], without=name)
 
     def tell_directly(self, device: Device, modules: content.Modules, now: float) -> None:
         """Tell one device what to run, without a deployment."""
@@ -137,19 +161,18 @@ class Fleet:
         ranked_anew = bool(before and before.rank != wanted.rank)
         looked_at = self.devices if deployment.changed is None else deployment.changed
         deployment.in_force, deployment.changed = wanted, set()
+        targets, telling = _targets(wanted), _Telling(self._told_by, at)
         for name in list(looked_at):
             device = self.devices.get(name)
             if device is None:
                 continue
-            was, is_now = name in deployment.targeted, wanted.targets(device.row())
-            if is_now and not was:
+            was, is_now = name in deployment.targeted, targets(device)
+            if is_now and (ranked_anew or not was):
                 deployment.targeted.add(name)
-                device.deployments.add(wanted.id)
+                telling.tell(device, also=wanted.id)
             elif was and not is_now:
                 deployment.targeted.discard(name)
-                device.deployments.discard(wanted.id)
-            if was is not is_now or (is_now and ranked_anew):
-                self._tell(device, at)
+                telling.tell(device, without=wanted.id)
 
     def _changed(self, name: str, now: float) -> None:
         for deployment in self.deployments.values():
@@ -158,16 +181,14 @@ class Fleet:
                     deployment.changed_since = now
                 deployment.changed.add(name)
 
-    def _tell(self, device: Device, at: float) -> None:
-        """Tell a device what the deployments that mean it come to."""
-        wanted = [self.deployments[name].in_force for name in device.deployments]
+    def _told_by(self, deployments: frozenset[str], present: Manifest) -> Told:
+        """Return what deployments come to on a device that has a manifest."""
+        wanted = [self.deployments[name].in_force for name in deployments]
         ranked = sorted((one for one in wanted if one and one.modules), key=lambda one: one.rank)
-        key = (device.situation.told.manifest, *((one.id, one.rank) for one in ranked))
+        key = (present, *((one.id, one.rank) for one in ranked))
         if key not in self._told:
-            self._told[key] = self._stacked(ranked, device.situation.told.manifest)
-        told = self._told[key]
-        if told is not device.situation.told:
-            device.situation = device.situation.then(at, told, device.situation.conditions)
+            self._told[key] = self._stacked(ranked, present)
+        return self._told[key]
 
     def _stacked(self, ranked: list[Configuration], present: Manifest) -> Told:
         """Put layers upon the highest full deployment; without one the device keeps what it has."""
@@ -187,6 +208,21 @@ class Fleet:
         """Return one manifest for all that say the same."""
         twins = content.merged(layers)
         return self._manifests.setdefault(json.dumps(twins, sort_keys=True), Manifest(twins))
+
+
+def _targets(configuration: Configuration) -> Callable[[Device], bool]:
+    """Return the test of a target condition; devices that share a twin are tested once if they can be."""
+    if ("deviceId",) in configuration.condition.paths:
+        return lambda device: configuration.targets(device.row())
+    known: dict[tuple[Twin, bool], bool] = {}
+
+    def test(device: Device) -> bool:
+        key = device.twin, device.is_edge
+        if key not in known:
+            known[key] = configuration.targets(device.row())
+        return known[key]
+
+    return test
 
 
 def _modules(configurations: Iterable[Configuration]) -> list[content.Modules]:

@@ -1,6 +1,7 @@
 """What a hub counts: queries over twins, and metrics of configurations, as old as their last run."""
 
 import base64
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from berth_sandbox.azure.iot_hub import documents, etags
 from berth_sandbox.azure.iot_hub.agent import Situation
 from berth_sandbox.azure.iot_hub.configuration import Configuration
-from berth_sandbox.azure.iot_hub.device import Device
+from berth_sandbox.azure.iot_hub.device import Device, Twin
 from berth_sandbox.azure.iot_hub.errors import invalid_argument
 from berth_sandbox.azure.iot_hub.fleet import Deployment, Fleet
 from berth_sandbox.azure.iot_hub.query import parser
@@ -19,7 +20,9 @@ from berth_sandbox.azure.names import Document
 
 LARGEST_PAGE = 1000
 SUCCESS = 200
+INDIVIDUAL = {"deviceId", "deviceEtag"}
 Results = Mapping[str, Mapping[str, int]]
+Seen = tuple[Situation, Twin, bool, str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Metrics:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._results: dict[str, tuple[float, Results]] = {}
+        self._grouped: tuple[tuple[float, int], dict[Seen, list[Device]]] = ((-1.0, 0), {})
 
     def results(self, deployment: Deployment, now: float) -> Results:
         """Return the metrics of a configuration as its last run found them; before the first it has none."""
@@ -51,55 +55,77 @@ class Metrics:
 
     def page(self, text: str, now: float, size: int, continuation: str | None) -> Page:
         """Return a part of what a query finds."""
-        asked = parser.query(text)
+        asked, moment = parser.query(text), now - self._fleet.timing.query_lag
         begin = _place(continuation, text) if continuation else 0
-        size = min(size, LARGEST_PAGE)
         if asked.counts:
-            count = sum(1 for _ in self._found(asked, now))
+            count = self._count(asked, moment)
             return Page([{column.name: count for column in asked.columns if not column.path}], "Raw")
-        items: list[Document] = []
-        for place, row in enumerate(self._found(asked, now)):
-            if place >= begin + size:
-                return Page(items, _item_type(asked), _token(place, text))
-            if place >= begin:
-                items.append(_projected(asked, row))
-        return Page(items, _item_type(asked))
+        size = min(size, LARGEST_PAGE)
+        found = list(itertools.islice(self._found(asked, moment), begin, begin + size + 1))
+        more = _token(begin + size, text) if len(found) > size else None
+        return Page([_projected(asked, row) for row in found[:size]], _item_type(asked), more)
 
-    def _found(self, asked: Query, now: float) -> Iterator[Document]:
-        holds = asked.condition.holds
-        rows = self._device_rows if asked.collection == "devices" else self._module_rows
-        return (row for row in rows(now - self._fleet.timing.query_lag) if holds(row))
+    def _count(self, asked: Query, moment: float) -> int:
+        """Count what a query finds, group by group if it does not ask for single devices."""
+        if _is_individual(asked):
+            return sum(1 for _ in self._found(asked, moment))
+        return sum(
+            len(group)
+            * sum(asked.condition.holds(row) for row in _rows(group[0], seen, asked.collection, moment))
+            for seen, group in self._groups(moment).items()
+        )
 
-    def _device_rows(self, moment: float) -> Iterator[Document]:
+    def _found(self, asked: Query, moment: float) -> Iterator[Document]:
+        """Yield what a query finds; devices of a group share what is slow to write."""
+        known: dict[Seen, list[Document]] = {}
+        individual, holds = _is_individual(asked), asked.condition.holds
         for device in self._fleet.devices.values():
-            situation = device.situation.by(moment)
-            yield documents.device_twin(device, device.twin_by(moment), situation, moment)
+            seen = _seen(device, moment)
+            if seen not in known:
+                rows = _rows(device, seen, asked.collection, moment)
+                known[seen] = [row for row in rows if individual or holds(row)]
+            for shared in known[seen]:
+                row = {**shared, "deviceId": device.id, "deviceEtag": etags.of_number(device.number)}
+                if not individual or holds(row):
+                    yield row
 
-    def _module_rows(self, moment: float) -> Iterator[Document]:
-        """Yield the twins of all modules; devices in one situation share what is slow to write."""
-        written: dict[tuple[Situation, str], Document] = {}
-        for device in self._fleet.devices.values():
-            situation = device.situation.by(moment)
-            for module in device.module_names():
-                key = situation, module
-                if key not in written or module in device.modules:
-                    written[key] = documents.module_twin(device, module, situation, moment)
-                yield {
-                    **written[key],
-                    "deviceId": device.id,
-                    "deviceEtag": etags.of_number(device.number),
-                    "status": device.status,
-                }
+    def _groups(self, moment: float) -> dict[Seen, list[Device]]:
+        """Return the devices of which queries see the same but for their ids."""
+        key = moment, self._fleet.registrations
+        if self._grouped[0] != key:
+            groups: dict[Seen, list[Device]] = {}
+            for device in self._fleet.devices.values():
+                groups.setdefault(_seen(device, moment), []).append(device)
+            self._grouped = key, groups
+        return self._grouped[1]
 
     def _counted(self, deployment: Deployment, moment: float) -> Results:
         configuration = deployment.in_force or deployment.configuration
         devices = [self._fleet.devices[name] for name in deployment.targeted]
         system = {"targetedCount": len(devices), **_system(configuration, devices, moment)}
         custom = {
-            name: sum(1 for _ in self._found(parser.query(text), moment + self._fleet.timing.query_lag))
-            for name, text in configuration.queries.items()
+            name: self._count(parser.query(text), moment) for name, text in configuration.queries.items()
         }
         return {"system": system, "custom": custom}
+
+
+def _seen(device: Device, moment: float) -> Seen:
+    """Return all that queries see of a device but for its id."""
+    modules = tuple(device.modules)
+    return device.situation.by(moment), device.twin_by(moment), device.is_edge, device.status, modules
+
+
+def _rows(device: Device, seen: Seen, collection: str, moment: float) -> list[Document]:
+    situation, twin, *_ = seen
+    if collection == "devices":
+        return [documents.device_twin(device, twin, situation, moment)]
+    return [
+        documents.module_twin(device, module, situation, moment) for module in device.module_names(situation)
+    ]
+
+
+def _is_individual(asked: Query) -> bool:
+    return any(path[0] in INDIVIDUAL for path in asked.condition.paths)
 
 
 def _system(configuration: Configuration, devices: list[Device], moment: float) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""Pods that run what container groups describe, in the cluster that the emulator runs in."""

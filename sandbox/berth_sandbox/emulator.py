@@ -1,0 +1,120 @@
+"""The emulated Azure in a cluster, and the ComputeTarget that leads Berth there."""
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+import trustme
+import yaml
+
+from berth_sandbox import chart, folders, images
+from berth_sandbox.access import Access
+from berth_sandbox.errors import SandboxError
+from berth_sandbox.forward import forwarded
+from berth_sandbox.progress import step
+from berth_sandbox.runner import last_lines
+
+MANIFEST = folders.REPOSITORY / "sandbox" / "azure.yaml"
+PLACE = folders.REPOSITORY / "examples" / "compute-target.yaml"
+NAMESPACE = "azure"
+GROUPS_NAMESPACE = "azure-container-groups"
+SETTINGS = "settings"
+URL = "https://azure.azure.svc"
+CLIENT_SECRET = "of an emulator"  # whoever is in the cluster may use it
+
+Object = dict[str, Any]
+
+
+def install(access: Access) -> None:
+    """Run the emulated Azure as it is in this checkout, and let Berth use it as examples/ say."""
+    with step("starting an emulated Azure"):
+        place = yaml.safe_load(PLACE.read_text())
+        authority = _authority(access) or _new_authority()
+        settings = {**authority, "configuration.json": json.dumps(_configuration(place["spec"]))}
+        _apply(access, *_objects(settings))
+        _wait_until_serving(access)
+        place["spec"]["cloud"] = _cloud(authority["ca.pem"])
+        name = place["spec"]["credentials"]["secretRef"]["name"]
+        _apply(access, _secret(chart.SYSTEM_NAMESPACE, name, {"clientSecret": CLIENT_SECRET}), place)
+
+
+def _wait_until_serving(access: Access) -> None:
+    where = f"--namespace={NAMESPACE}"
+    try:
+        access.kubectl("rollout", "status", "deployment/azure", where, "--timeout=2m")
+    except SandboxError as error:
+        log = access.kubectl("logs", "deployment/azure", "--tail=12", where)
+        raise SandboxError(f"{error}\n{last_lines(log)}") from None
+
+
+@contextmanager
+def forwarded_group(access: Access, deployment: Mapping[str, Any]) -> Iterator[str]:
+    """Forward a free port of this machine to the Pod behind a container group and yield the URL."""
+    status = deployment["status"]
+    pods = access.kubectl(
+        *("get", "pods", f"--namespace={GROUPS_NAMESPACE}", "--output=name"),
+        f"--field-selector=status.podIP={status['aci']['ip']}",
+    ).split()
+    if not pods:
+        raise SandboxError(f"No Pod has the address of the container group {status['aci']['resourceId']}.")
+    with forwarded(access, GROUPS_NAMESPACE, pods[0], urlsplit(status["scoringUri"]).port or 80) as url:
+        yield url
+
+
+def _authority(access: Access) -> dict[str, str] | None:
+    """Read the certificate authority of the emulator that is there already."""
+    found = access.kubectl(
+        *("get", f"secret/{SETTINGS}", f"--namespace={NAMESPACE}", "--ignore-not-found", "--output=json")
+    )
+    if not found:
+        return None
+    data = json.loads(found)["data"]
+    return {name: b64decode(data[name]).decode() for name in ("ca.pem", "ca.key")}
+
+
+def _new_authority() -> dict[str, str]:
+    authority = trustme.CA(organization_name="Berth", organization_unit_name="Emulated Azure")
+    pems = {"ca.pem": authority.cert_pem, "ca.key": authority.private_key_pem}
+    return {name: pem.bytes().decode() for name, pem in pems.items()}
+
+
+def _configuration(place: Mapping[str, Any]) -> Object:
+    """Return an Azure that is as the ComputeTarget takes it to be."""
+    credentials, aci = place["credentials"], place["aci"]
+    application = {"secrets": {CLIENT_SECRET: None}}
+    subscription = {"tenant": credentials["tenantId"], "resourceGroups": [aci["resourceGroup"]]}
+    return {
+        "tenants": {credentials["tenantId"]: {credentials["clientId"]: application}},
+        "subscriptions": {aci["subscriptionId"]: subscription},
+    }
+
+
+def _cloud(certificate: str) -> Object:
+    return {"name": "Custom", "resourceManager": URL, "authority": URL, "caBundle": certificate}
+
+
+def _objects(settings: Mapping[str, str]) -> Iterator[Object]:
+    """Give the manifest with this checkout's image, whose Pod is made anew when the settings change."""
+    for each in yaml.safe_load_all(MANIFEST.read_text()):
+        if each["kind"] == "Deployment":
+            template = each["spec"]["template"]
+            digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+            template["metadata"]["annotations"] = {"azure.berth.dev/settings": digest}
+            template["spec"]["containers"][0]["image"] = images.AZURE.reference
+        yield each
+    yield _secret(NAMESPACE, SETTINGS, settings)
+
+
+def _secret(namespace: str, name: str, entries: Mapping[str, str]) -> Object:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": dict(entries)}
+
+
+def _apply(access: Access, *objects: Object) -> None:
+    access.kubectl(
+        "apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    )
