@@ -16,9 +16,10 @@ from berth.azure.hubs import Hubs
 from berth.core.errors import ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
-from berth.core.results import Result
+from berth.core.results import RequeueAfter, Result
 from berth.feed import Feed
 from berth.places import PlaceReconciler
+from berth.plan.edge_plan import INTERVAL_SECONDS
 from berth.plan.observed import FINALIZER
 from berth.plan.report import Event
 from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, NAMESPACES, SECRETS, Resource
@@ -26,6 +27,7 @@ from berth.plan.subject import Subject
 from berth.reconcile import Reconciler
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_refusals import Refusals
 from berth.targets.azure import Places
 from berth.targets.iot_edge import IotEdgeTarget
 from berth.targets.iot_hubs import HubListings, HubLook, HubSites
@@ -168,6 +170,7 @@ class EdgeWorld:
             places=places,
             contents=contents,
             listings=Listings(interval=60, clock=self.clock.monotonic),
+            refusals=Refusals(self.clock.monotonic),
             sweeper=NoSweep(),  # type: ignore[arg-type]  # groups are not in this world
             hubs=HubLook(sites, contents, listings),
             users=self.feed.users,
@@ -296,9 +299,11 @@ class EdgeWorld:
             raise
 
     async def settle(self, passes: int = 12, key: Key = IRIS) -> None:
-        """Run passes, between which time goes by in Azure and here."""
+        """Run passes, between which time goes by in Azure and here, until all is well and at rest."""
         for _ in range(passes):
-            await self.attempt(key)
+            result = await self.attempt(key)
+            if self.is_ready(key) and result == RequeueAfter(INTERVAL_SECONDS):
+                return
             self.pass_time(15)
 
     def pass_time(self, seconds: float) -> None:

@@ -66,7 +66,7 @@ class FailingDevice(ApiModel):
     """Id of the device."""
     runtime_status: Text | None = None
     """What the module does there, in the agent's word."""
-    exit_code: int | None = None
+    exit_code: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = None
     """How the module ended last."""
     description: Text | None = None
     """Why, in the agent's words."""

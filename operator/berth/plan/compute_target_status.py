@@ -54,8 +54,6 @@ class PlaceObservation:
 
     room: Room | None = None
     """What is used and free, where Azure has told it."""
-    hub: IotEdgePlaceStatus | None = None
-    """The same of a hub."""
     sign_in: Verdict | None = None
     """Why there is no token."""
     refusal: Verdict | None = None
@@ -64,6 +62,8 @@ class PlaceObservation:
     """Why it took no write of late, though it can be read."""
     users: Sequence[Key] = ()
     """The ModelDeployments that use it."""
+    hub: IotEdgePlaceStatus | None = None
+    """What is used and free in a hub, where it has told it."""
 
     @property
     def has_answer(self) -> bool:
