@@ -20,8 +20,16 @@ OF_TWINS = {"configurations", "modelId"}
 ANY_JSON = re.compile(r"(/\d+)?/(tags|content|properties/(desired|reported))/")
 # A hub's description knows no errors at all.
 OF_AN_ERROR = re.compile(r"does not define '[45]\d\d' response code")
-# Not in the description: where an operation is polled, and Entra.
-BEYOND = {"Operation_Get", "Token", "ManagedIdentityToken", "OpenIdConfiguration", ""}
+# Not in a description: where an operation is polled, Entra, and hubs as the resource manager shows them.
+BEYOND = {
+    "Operation_Get",
+    "Token",
+    "ManagedIdentityToken",
+    "OpenIdConfiguration",
+    "IotHubResource_Get",
+    "IotHubResource_ListBySubscription",
+    "",
+}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from berth_sandbox.azure.entra import Entra
 from berth_sandbox.azure.faults import Faults
 from berth_sandbox.azure.iot_hub.gateway import IotHubs
 from berth_sandbox.azure.iot_hub.manifest_rules import Rules, own_rules
+from berth_sandbox.azure.iot_hub.resources import HubResources
 from berth_sandbox.azure.manager import ResourceManager
 from berth_sandbox.azure.operations import Operations
 from berth_sandbox.azure.requests import RequestLog
@@ -36,6 +37,7 @@ class Azure:
 
     def __post_init__(self) -> None:
         self.service = ContainerInstances(self.backing, self.clock)
-        operations = Operations(self.service, self.faults, self.page_size)
+        hubs = HubResources(self.hubs).handlers()
+        operations = Operations(self.service, self.faults, self.page_size, hubs)
         self.manager = ResourceManager(self.directory, self.service, operations, self.limits)
         self.entra = Entra(self.directory)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from berth_sandbox.azure.directory import Directory, Principal
 from berth_sandbox.azure.errors import ArmError, bad_request
 from berth_sandbox.azure.http import Answer, Asked, AzureStyle, Request
-from berth_sandbox.azure.names import API_VERSION
+from berth_sandbox.azure.iot_hub import resources
 from berth_sandbox.azure.operations import Operations
-from berth_sandbox.azure.routes import Match, match
+from berth_sandbox.azure.routes import ROUTES, Match, match
 from berth_sandbox.azure.service import ContainerInstances
 from berth_sandbox.azure.throttle import Limits, Throttle
+
+ALL_ROUTES = (*ROUTES, *resources.ROUTES)
 
 
 class ResourceManager(AzureStyle):
@@ -34,7 +36,7 @@ class ResourceManager(AzureStyle):
 
     def asked(self, request: Request) -> Asked:
         """Tell which operation is asked for, and by whom, if they are known."""
-        found = match(request.method, request.path)
+        found = match(request.method, request.path, ALL_ROUTES)
         try:
             principal = self._directory.principal(request.headers.get("authorization")).client_id
         except ArmError:
@@ -69,7 +71,7 @@ class ResourceManager(AzureStyle):
 
 
 def _found(request: Request) -> Match:
-    found = match(request.method, request.path)
+    found = match(request.method, request.path, ALL_ROUTES)
     version = request.query.get("api-version")
     if found is None:
         raise ArmError(404, "InvalidResourceType", f"Nothing answers {request.method} {request.path}.")
@@ -78,10 +80,10 @@ def _found(request: Request) -> Match:
             "MissingApiVersionParameter",
             "The api-version query parameter (?api-version=) is required for all requests.",
         )
-    if found.operation != "Operation_Get" and version != API_VERSION:
+    if found.api_version and version != found.api_version:
         raise bad_request(
             "NoRegisteredProviderFound",
             f"No registered resource provider found for API version '{version}' for type 'containerGroups'. "
-            f"The supported api-versions are '{API_VERSION}'.",
+            f"The supported api-versions are '{found.api_version}'.",
         )
     return found

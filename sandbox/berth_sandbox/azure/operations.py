@@ -2,7 +2,8 @@
 
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from berth_sandbox.azure.errors import bad_request
 from berth_sandbox.azure.faults import FailOperation, Faults, SlowDelete, StickPending
@@ -23,12 +24,19 @@ VERBS = ("read", "write", "delete", "start/action", "stop/action", "restart/acti
 
 Values = dict[str, str]
 Handler = Callable[[Values, Request], Awaitable[Answer]]
+NO_HANDLERS: Mapping[str, Handler] = MappingProxyType({})
 
 
 class Operations:
     """Performs operations by their id in Microsoft's description."""
 
-    def __init__(self, service: ContainerInstances, faults: Faults, page_size: int) -> None:
+    def __init__(
+        self,
+        service: ContainerInstances,
+        faults: Faults,
+        page_size: int,
+        others: Mapping[str, Handler] = NO_HANDLERS,
+    ) -> None:
         self._service = service
         self._faults = faults
         self._page_size = page_size
@@ -52,6 +60,7 @@ class Operations:
             "Location_ListCapabilities": self._capabilities,
             "Operation_Get": self._operation,
             "SubnetServiceAssociationLink_Delete": self._delete_link,
+            **others,
         }
 
     async def perform(self, operation: str, values: Values, request: Request) -> Answer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote
 
-from berth_sandbox.azure.names import CONTAINER_GROUPS, PROVIDER
+from berth_sandbox.azure.names import API_VERSION, CONTAINER_GROUPS, PROVIDER
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
 RESOURCE_GROUP = f"{SUBSCRIPTION}/resourceGroups/{{resource_group}}"
@@ -19,11 +19,12 @@ SUBNET = f"{RESOURCE_GROUP}/providers/Microsoft.Network/virtualNetworks/{{networ
 
 @dataclass(frozen=True)
 class Route:
-    """An operation by its id, method and path."""
+    """An operation by its id, method and path; without an `api_version` it takes any."""
 
     operation: str
     method: str
     path: str
+    api_version: str = API_VERSION
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -39,6 +40,7 @@ class Match:
 
     operation: str
     values: dict[str, str]
+    api_version: str = API_VERSION
 
 
 ROUTES = (
@@ -63,7 +65,7 @@ ROUTES = (
     Route("Location_ListUsage", "GET", f"{LOCATION}/usages"),
     Route("Location_ListCachedImages", "GET", f"{LOCATION}/cachedImages"),
     Route("Location_ListCapabilities", "GET", f"{LOCATION}/capabilities"),
-    Route("Operation_Get", "GET", f"{LOCATION}/operations/{{operation}}"),
+    Route("Operation_Get", "GET", f"{LOCATION}/operations/{{operation}}", ""),
     Route(
         "SubnetServiceAssociationLink_Delete",
         "DELETE",
@@ -77,5 +79,6 @@ def match(method: str, path: str, routes: Sequence[Route] = ROUTES) -> Match | N
     for route in routes:
         found = route.pattern.fullmatch(path) if route.method == method else None
         if found:
-            return Match(route.operation, {name: unquote(value) for name, value in found.groupdict().items()})
+            values = {name: unquote(value) for name, value in found.groupdict().items()}
+            return Match(route.operation, values, route.api_version)
     return None

@@ -12,6 +12,7 @@ from berth_sandbox.azure.iot_hub.errors import HubError, invalid_argument
 from berth_sandbox.azure.iot_hub.hub import Hub
 from berth_sandbox.azure.iot_hub.limits import Rates, Throttle
 from berth_sandbox.azure.iot_hub.operations import OPERATIONS, Call
+from berth_sandbox.azure.iot_hub.resources import HubResource
 from berth_sandbox.azure.iot_hub.routes import ROOTS, ROUTES
 from berth_sandbox.azure.routes import Match, match
 
@@ -27,6 +28,7 @@ class Served:
     hub: Hub
     access: Access
     throttle: Throttle
+    resource: HubResource | None = None
 
 
 class IotHubs:
@@ -37,9 +39,12 @@ class IotHubs:
         self._served: dict[str, Served] = {}
         self._hosts: dict[str, str] = {}
 
-    def serve(self, hub: Hub, access: Access, hosts: list[str], rates: Rates) -> None:
+    def serve(
+        self, hub: Hub, access: Access, hosts: list[str], rates: Rates, resource: HubResource | None = None
+    ) -> None:
         """Answer for a hub under some host names."""
-        self._served[hub.name] = Served(hub, access, Throttle(hub.sku, rates, self._elapsed))
+        throttle = Throttle(hub.sku, rates, self._elapsed)
+        self._served[hub.name] = Served(hub, access, throttle, resource)
         self._hosts |= {host.lower(): hub.name for host in hosts}
 
     def hub(self, name: str) -> Hub:
@@ -49,6 +54,10 @@ class IotHubs:
     def access(self, name: str) -> Access:
         """Return who may use a hub."""
         return self._served[name].access
+
+    def resource(self, name: str) -> HubResource | None:
+        """Return what Azure Resource Manager knows of a hub, if it does."""
+        return self._served[name].resource
 
     def names(self) -> list[str]:
         """Name every hub."""

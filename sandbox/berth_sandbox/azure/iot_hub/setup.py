@@ -7,6 +7,7 @@ from berth_sandbox.azure.iot_hub.access import BUILT_IN, RIGHTS, Access, Policy
 from berth_sandbox.azure.iot_hub.fleet import Fleet, Timing
 from berth_sandbox.azure.iot_hub.hub import Hub
 from berth_sandbox.azure.iot_hub.limits import Rates, Sku
+from berth_sandbox.azure.iot_hub.resources import HubResource
 from berth_sandbox.azure.names import Document
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 def add_hub(azure: "Azure", name: str, described: Document) -> Hub:
     """Serve a hub that a document describes.
 
-    `{"hosts": [...], "sku": "S1", "units": 1, "policies": {"iothubowner": KEY},
-    "roles": {CLIENT_ID: [RIGHT]}, "timing": {...}, "rates": {...}, "devices": {ID: {TAG: VALUE}},
-    "fleets": [{"prefix": "line-", "count": 10000, "tags": {...}}]}`
+    `{"hosts": [...], "subscription": ID, "resourceGroup": NAME, "sku": "S1", "units": 1,
+    "policies": {"iothubowner": KEY}, "roles": {CLIENT_ID: [RIGHT]}, "timing": {...}, "rates": {...},
+    "devices": {ID: {TAG: VALUE}}, "fleets": [{"prefix": "line-", "count": 10000, "tags": {...}}]}`
     """
     fleet = Fleet(Timing(**described.get("timing", {})), azure.manifest_rules)
     hub = Hub(name, azure.clock, fleet, Sku(described.get("sku", "S1"), described.get("units", 1)))
@@ -29,7 +30,7 @@ def add_hub(azure: "Azure", name: str, described: Document) -> Hub:
     )
     rates = Rates()
     rates.rates.update(described.get("rates", {}))
-    azure.hubs.serve(hub, access, described.get("hosts", [name]), rates)
+    azure.hubs.serve(hub, access, _hosts(name, described), rates, _resource(name, described, hub.sku))
     add_devices(hub, described)
     return hub
 
@@ -41,6 +42,17 @@ def add_devices(hub: Hub, described: Mapping[str, Any]) -> None:
     for fleet in described.get("fleets", ()):
         names = [f"{fleet['prefix']}{number}" for number in range(fleet["count"])]
         hub.register(names, fleet.get("tags", {}))
+
+
+def _hosts(name: str, described: Mapping[str, Any]) -> list[str]:
+    return list(described.get("hosts", [f"{name}.azure-devices.net"]))
+
+
+def _resource(name: str, described: Mapping[str, Any], sku: Sku) -> HubResource | None:
+    if "subscription" not in described:
+        return None
+    host, region = _hosts(name, described)[0], described.get("region", "westeurope")
+    return HubResource(described["subscription"], described["resourceGroup"], name, host, region, sku)
 
 
 def _policy(name: str, entry: Any) -> tuple[tuple[str, ...], frozenset[str]]:  # noqa: ANN401 - JSON
