@@ -69,6 +69,7 @@ async def test_a_hub_is_asked_no_more_than_its_units_take(world: EdgeWorld) -> N
     for _ in range(MINUTES):
         await minute(world)
     asked = Counter(each.operation for each in world.azure.requests)
+    print(f"{sum(asked.values()) / MINUTES:.1f} calls a minute: {dict(asked)}")
     assert asked["Configuration_GetConfigurations"] == MINUTES
     assert not {each for each in asked if "CreateOrUpdate" in each or "Delete" in each}
     assert sum(asked.values()) <= CALLS_A_MINUTE * MINUTES, asked

@@ -13,7 +13,7 @@ from berth.api.azure import Cloud, Credentials
 from berth.api.common import Target
 from berth.api.iot_hub import IotEdgePlace
 from berth.azure.hubs import Hubs
-from berth.core.errors import ReconcileError
+from berth.core.errors import Postponed, ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
 from berth.core.results import RequeueAfter, Result
@@ -285,6 +285,8 @@ class EdgeWorld:
         """Run one pass; what it fails of is told in the status, as the workers do."""
         try:
             return await self.once(key)
+        except Postponed as error:
+            return error
         except ReconcileError as error:
             await self.reconciler.report_failure(key, error)
             return error
@@ -294,9 +296,8 @@ class EdgeWorld:
         self._watch()
         try:
             return await self.places.reconcile(PLACE)
-        except ReconcileError as error:
-            await self.places.report_failure(PLACE, error)
-            raise
+        except Postponed as error:
+            return RequeueAfter(error.retry_after)
 
     async def settle(self, passes: int = 12, key: Key = IRIS) -> None:
         """Run passes, between which time goes by in Azure and here, until all is well and at rest."""

@@ -16,7 +16,8 @@ from berth.plan.subject import Subject
 
 INTERVAL_SECONDS = 60.0
 """Time in which a change in the portal, or of the fleet, is seen."""
-BUSY_SECONDS = 15.0
+SOON_SECONDS = 5.0
+BUSY_SECONDS = 10.0
 """Time between two looks while something changes."""
 
 _PATIENCE_SECONDS = 300.0
@@ -69,7 +70,9 @@ def _is_possible(step: Step, fleet: Fleet) -> bool:
 
 def _pause(draft: Draft, steps: Sequence[Step], sight: Sight, waited: float) -> float:
     kinds = {each.type for each in draft.conditions}
-    is_busy = steps or len(sight.live) > 1 or ConditionType.RECONCILING in kinds
+    if steps:
+        return SOON_SECONDS
+    is_busy = len(sight.live) > 1 or ConditionType.RECONCILING in kinds
     return BUSY_SECONDS if is_busy and waited < _PATIENCE_SECONDS else INTERVAL_SECONDS
 
 

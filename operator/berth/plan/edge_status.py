@@ -1,14 +1,14 @@
 """The status of a ModelDeployment on devices: what the hub has counted, in words for the user."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from berth.api.iot_edge import IotEdgeTarget
 from berth.api.status import FailingDevice, IotEdgeStatus
-from berth.plan.edge_fleet import Counts
+from berth.plan.edge_fleet import MOST_NAMED, Counts
 from berth.plan.edge_rollout import SETTLED_SECONDS, WHOLE, Decision, Known, Phase
 from berth.plan.hub_room import HubRoom
 from berth.plan.report import Draft, condition, holds, is_overdue, progressing, ready, stalled
@@ -30,6 +30,8 @@ class Fleet:
 
     counts: Counts = field(default_factory=Counts)
     failing: Sequence[FailingDevice] = ()
+    untold: Sequence[FailingDevice] = ()
+    """Devices whose agent was not told, which takes a while, or for ever without a base deployment."""
     rivals: Sequence[str] = ()
     """Deployments of others that claim the name of the module."""
     room: HubRoom | None = None
@@ -37,6 +39,10 @@ class Fleet:
 
 def edge_draft(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) -> Draft:
     """Say how the fleet fares."""
+    if _age(decision, now) >= SETTLED_SECONDS:
+        known = {each.device_id for each in fleet.failing}
+        missing = [each for each in fleet.untold if each.device_id not in known]
+        fleet = replace(fleet, failing=[*fleet.failing, *missing][:MOST_NAMED])
     verdict = _told_of_rivals(_verdict(subject, decision, fleet, now), fleet.rivals)
     return Draft((*verdict, _model_available(fleet.counts)), _fields(decision, fleet))
 

@@ -60,7 +60,8 @@ class _Look:
     at: float
     about: tuple[str, str, Counts]
     counts: Counts
-    failing: tuple[FailingDevice, ...]
+    failing: tuple[FailingDevice, ...] = ()
+    untold: tuple[FailingDevice, ...] = ()
 
 
 @dataclass(slots=True)
@@ -68,8 +69,7 @@ class _Memory:
     """What spares calls; a new operator does without."""
 
     site: HubSite
-    close: _Look | None = None
-    asked: _Look | None = None
+    last: _Look | None = None
 
 
 class IotEdgeTarget:
@@ -111,8 +111,8 @@ class IotEdgeTarget:
             rivals=sorted(rivals(recipe.owner, desired.module, listing.documents)),
         )
         if current is not None:
-            counts, failing = await self._look(subject, memory, desired, current)
-            fleet = replace(fleet, counts=counts, failing=failing)
+            look = await self._look(subject, memory, desired, current)
+            fleet = replace(fleet, counts=look.counts, failing=look.failing, untold=look.untold)
         return Sight(desired, live, fleet)
 
     def plan(self, subject: Subject, observation: Sight, now: datetime) -> Plan:
@@ -152,53 +152,48 @@ class IotEdgeTarget:
         content = await self._contents.entries(subject.metadata.namespace, names)
         return Recipe(subject, site.place, await self._contents.cluster(), content)
 
-    async def _look(
-        self, subject: Subject, memory: _Memory, desired: Desired, current: Live
-    ) -> tuple[Counts, tuple[FailingDevice, ...]]:
+    async def _look(self, subject: Subject, memory: _Memory, desired: Desired, current: Live) -> _Look:
         """Go by the hub's metrics; those of a small fleet, which are minutes old, are looked at closely.
 
         A close look holds until metrics change; it is taken again while the fleet is not well.
         """
-        told = current.counts
-        last, about = memory.close, (current.id, current.etag, told)
-        age = self._clock() - last.at if last else float("inf")
+        last, about = memory.last, (current.id, current.etag, current.counts)
         longest = _SLOW_ROUND_SECONDS if is_ready(subject) else BUSY_SECONDS
-        if last and last.about == about and age < longest:
-            return last.counts, last.failing
-        if (told.targeted or 0) >= _PAGE:
-            memory.close = None
-        else:
-            with contextlib.suppress(Postponed):
-                memory.close = await self._look_closely(memory.site, desired, current, about)
-        if memory.close and memory.close.about[0] == current.id:
-            return memory.close.counts, memory.close.failing
-        return told, await self._failing(memory, desired, current)
+        if last and last.about == about and self._clock() - last.at < longest:
+            return last
+        try:
+            if (current.counts.targeted or 0) < _PAGE:
+                memory.last = await self._look_closely(memory.site, desired, current)
+            else:
+                memory.last = await self._look_from_afar(memory.site, desired, current)
+        except Postponed:
+            if last is None or last.about[0] != current.id:
+                return _Look(self._clock(), about, current.counts)
+        return memory.last or _Look(self._clock(), about, current.counts)
 
-    async def _look_closely(
-        self, site: HubSite, desired: Desired, current: Live, about: tuple[str, str, Counts]
-    ) -> _Look | None:
+    async def _look_closely(self, site: HubSite, desired: Desired, current: Live) -> _Look:
+        """Read what the agents of all devices say."""
         chosen = await site.hub.query(edge_query.targeted(current.condition), most=_PAGE)
         if len(chosen) == _PAGE:
-            return None
+            return await self._look_from_afar(site, desired, current)
         twins = await site.hub.query(edge_query.applied_twins(current.id), most=_PAGE)
-        failing = failing_devices([twin for twin in twins if fails(twin, desired)], desired.module)
-        failing += untold_devices(chosen, twins)
-        return _Look(self._clock(), about, counted(chosen, twins, desired), failing[:MOST_NAMED])
+        return _Look(
+            self._clock(),
+            (current.id, current.etag, current.counts),
+            counted(chosen, twins, desired),
+            failing_devices([twin for twin in twins if fails(twin, desired)], desired.module),
+            untold_devices(chosen, twins),
+        )
 
-    async def _failing(self, memory: _Memory, desired: Desired, current: Live) -> tuple[FailingDevice, ...]:
-        """Name devices of a large fleet that fail, once for each news of counts."""
+    async def _look_from_afar(self, site: HubSite, desired: Desired, current: Live) -> _Look:
+        """Go by what the hub has counted, and read what some of the devices that fail say."""
         counts = current.counts
-        if not counts.failed:
-            return ()
-        last = memory.asked
-        if last and last.about == (current.id, current.etag, counts):
-            return last.failing
-        with contextlib.suppress(Postponed):
+        twins: list[Object] = []
+        if counts.failed:
             query = edge_query.failing_twins(current.id, desired.module, desired.version)
-            twins = await memory.site.hub.query(query, most=MOST_NAMED)
-            failing = failing_devices(twins, desired.module)
-            memory.asked = _Look(self._clock(), (current.id, current.etag, counts), counts, failing)
-        return memory.asked.failing if memory.asked else ()
+            twins = await site.hub.query(query, most=MOST_NAMED)
+        failing = failing_devices(twins, desired.module)
+        return _Look(self._clock(), (current.id, current.etag, counts), counts, failing)
 
     async def _take(
         self, subject: Subject, site: HubSite, desired: Desired, step: Create | Update | Refuse | Remove
