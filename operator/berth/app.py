@@ -41,6 +41,8 @@ from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
 from berth.targets.golden import GoldenRequests
+from berth.targets.iot_edge import IotEdgeTarget
+from berth.targets.iot_hubs import HubListings, HubLook, HubSites
 from berth.telemetry import logs
 from berth.telemetry.health import Check, Health, Heartbeat
 from berth.telemetry.metrics import Metrics
@@ -130,8 +132,8 @@ class Operator:
         closing.push_async_callback(clients.close)
         golden = GoldenRequests(api, endpoints.post, self._queue.add)
         probes = Probes(endpoints.is_ready, self._queue.add)
-        aci, place_reconciler = self._make_aci(api, clients, probes, golden)
-        self._reconciler = self._make_reconciler(api, golden, aci)
+        aci, edge, place_reconciler = self._make_remote(api, clients, probes, golden)
+        self._reconciler = self._make_reconciler(api, golden, aci, edge)
         self._place_workers = Workers(
             self._place_queue,
             place_reconciler.reconcile,
@@ -149,10 +151,10 @@ class Operator:
         )
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
 
-    def _make_aci(
+    def _make_remote(
         self, api: Api, clients: Clients, probes: Probes, golden: GoldenRequests
-    ) -> tuple[AciTarget, PlaceReconciler]:
-        """Both see Azure by the same lists."""
+    ) -> tuple[AciTarget, IotEdgeTarget, PlaceReconciler]:
+        """All see Azure by the same lists."""
         namespace = self._settings.operator_namespace
         places = Places(
             api,
@@ -175,6 +177,15 @@ class Operator:
             golden=golden,
             clock=time.monotonic,
         )
+        sites, hub_listings = HubSites(places, clients), HubListings(time.monotonic)
+        edge = IotEdgeTarget(
+            api,
+            sites=sites,
+            contents=contents,
+            listings=hub_listings,
+            image=self._settings.scoring_image,
+            clock=time.monotonic,
+        )
         sweeper = Sweeper(
             api,
             subjects=self._feed.stores[MODEL_DEPLOYMENTS],
@@ -193,12 +204,15 @@ class Operator:
             listings=listings,
             refusals=refusals,
             sweeper=sweeper,
+            hubs=HubLook(sites, contents, hub_listings),
             users=self._feed.users,
             clock=_now,
         )
-        return target, reconciler
+        return target, edge, reconciler
 
-    def _make_reconciler(self, api: Api, golden: GoldenRequests, aci: AciTarget) -> Reconciler:
+    def _make_reconciler(
+        self, api: Api, golden: GoldenRequests, aci: AciTarget, edge: IotEdgeTarget
+    ) -> Reconciler:
         image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
         aks = AksTarget(
             api,
@@ -209,7 +223,7 @@ class Operator:
         )
         return Reconciler(
             self._feed.stores[MODEL_DEPLOYMENTS],
-            {Target.AKS: aks, Target.ACI: aci},
+            {Target.AKS: aks, Target.ACI: aci, Target.IOT_EDGE: edge},
             api=api,
             recorder=self._recorder,
             clock=_now,

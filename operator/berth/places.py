@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from berth.api.compute_target import ComputeTargetStatus
+from berth.api.compute_target import ComputeTargetKind, ComputeTargetStatus
 from berth.api.conditions import Reason
+from berth.api.iot_hub import IotEdgePlaceStatus
 from berth.core.errors import Postponed, ReconcileError, Terminal
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
@@ -33,6 +34,13 @@ class StatusApi(Cluster, Protocol):
         """Set the status by server-side apply, and return the whole object."""
 
 
+class HubLooks(Protocol):
+    """Looks at hubs."""
+
+    async def look(self, place: Place) -> IotEdgePlaceStatus:
+        """Read what is used and free in a hub."""
+
+
 class PlaceReconciler:
     """Keeps the status of ComputeTargets true, and those that are in use from vanishing."""
 
@@ -45,6 +53,7 @@ class PlaceReconciler:
         listings: Listings,
         refusals: Refusals,
         sweeper: Sweeper,
+        hubs: HubLooks,
         users: Callable[[Key], Sequence[Key]],
         clock: Callable[[], datetime],
     ) -> None:
@@ -54,6 +63,7 @@ class PlaceReconciler:
         self._listings = listings
         self._refusals = refusals
         self._sweeper = sweeper
+        self._hubs = hubs
         self._users = users
         self._clock = clock
 
@@ -83,6 +93,8 @@ class PlaceReconciler:
 
     async def _look(self, place: Place, users: Sequence[Key]) -> PlaceObservation:
         try:
+            if place.spec.kind is ComputeTargetKind.IOT_EDGE:
+                return PlaceObservation(hub=await self._hubs.look(place), users=users)
             site = await self._places.site(place)
             room, refused = await self._room(site), self._refusals.of(site)
             verdict = _verdict(refused) if refused else None

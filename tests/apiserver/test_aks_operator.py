@@ -256,7 +256,6 @@ async def test_suspended_means_hands_off(served: User) -> None:
 
 
 OTHER_TARGETS = {
-    "IoTEdge": {"iotEdge": {"deviceId": "press-7"}, "model": MODEL | {"uri": "https://example.org/m.onnx"}},
     "FPGA": {"fpga": {"featurizer": "ResNet50"}},
 }
 

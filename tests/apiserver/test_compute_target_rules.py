@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_requests import COMPUTE_TARGETS, ApiServer, compute_target
-from compute_targets import BASE, CLIENT, CUSTOM, IDENTITY, ROOT, TENANT, built
+from compute_targets import BASE, CLIENT, CUSTOM, HUB, IDENTITY, ROOT, TENANT, built
 from manifests import put
 from schema_walk import Schema, fields, leaves
 
@@ -21,6 +21,21 @@ Example = tuple[str, dict[str, Any], dict[str, Any]]
 
 RULES: list[Example] = [
     ("kind ACI needs aci", {"aci": None}, {"aci": BASE["aci"]}),
+    ("kind IoTEdge needs iotEdge", {"kind": "IoTEdge", "aci": None}, {"iotEdge": HUB["iotEdge"]}),
+    ("aci is for kind ACI", {**HUB, "aci": BASE["aci"]}, {"aci": None}),
+    (
+        "iotEdge is for kind IoTEdge",
+        {"kind": "ACI", "aci": BASE["aci"], "iotEdge": HUB["iotEdge"]},
+        {"iotEdge": None},
+    ),
+    (
+        "a connection string signs in by itself",
+        {
+            "iotEdge.connectionStringRef.name": "hub",
+            "credentials": {"tenantId": TENANT, "clientId": CLIENT, "secretRef": {"name": "azure"}},
+        },
+        {"credentials": None},
+    ),
     ("cloud Custom needs resourceManager and authority", {"cloud.name": "Custom"}, CUSTOM),
     (
         "cloud Custom needs resourceManager and authority",
@@ -86,6 +101,12 @@ OBSERVED = {
     ],
     "lastSeen": "2026-11-21T12:00:00Z",
     "aci": {"containerGroups": {"own": 1, "used": 3, "limit": 20}, "cores": {"used": 4, "limit": 100}},
+    "iotEdge": {
+        "tier": "Standard",
+        "units": 2,
+        "deployments": {"own": 3, "used": 7, "limit": 100},
+        "devices": {"connected": 40, "all": 41},
+    },
 }
 
 
@@ -152,7 +173,15 @@ def test_where_groups_are_cannot_be_changed(api: ApiServer, stored: str, path: s
 
 def test_every_rule_on_changes_has_an_example() -> None:
     fixed = {m.partition(" ")[0] for m in messages(ROOT) if "cannot be changed" in m}
-    assert fixed == {"kind", "cloud.name", *(path.removeprefix("aci.") for path in FIXED)}
+    assert fixed == {"kind", "cloud.name", "hostName", *(path.removeprefix("aci.") for path in FIXED)}
+
+
+def test_the_hub_cannot_be_changed(api: ApiServer) -> None:
+    assert api.send("POST", COMPUTE_TARGETS, compute_target(HUB, "hub"))[0] == 201
+    change = {"spec": {"iotEdge": {"hostName": "other.azure-devices.net"}}}
+    status, answer = api.send("PATCH", f"{COMPUTE_TARGETS}/hub", change, MERGE)
+    api.send("DELETE", f"{COMPUTE_TARGETS}/hub")
+    assert (status, "hostName cannot be changed" in answer["message"]) == (422, True)
 
 
 @pytest.mark.parametrize("path", ["aci.quota.containerGroups", "aci.defaults.resources.cpu"])
@@ -196,7 +225,7 @@ def test_it_is_listed_by_its_short_name_and_category(
     api.send("PATCH", f"{stored}/status", {"status": OBSERVED}, MERGE)
     name = stored.rpartition("/")[2]
     header, row = kubectl("get", "ctgt", name).splitlines()
-    assert header.split() == ["NAME", "READY", "REASON", "KIND", "REGION", "GROUPS", "LIMIT", "AGE"]
+    assert header.split() == ["NAME", "READY", "REASON", "KIND", "REGION", "HUB", "GROUPS", "LIMIT", "AGE"]
     assert row.split()[:-1] == [name, "True", "Ready", "ACI", "eastus", "3", "20"]
     assert name in kubectl("get", "ml", "-o", "name")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from api_requests import MODEL_DEPLOYMENTS, ApiServer, manifest
-from manifests import BASES, MODEL, OWN_IMAGE, SUBNET, spec_with
+from manifests import BASES, DIGEST, FLEET, MODEL, OWN_IMAGE, SCORER, SUBNET, spec_with
 from schema_walk import Schema, complete, fields
 from spec_walk import ROOT, SPEC
 
@@ -17,6 +17,24 @@ NAME = "metadata.name must start with a letter and hold only a-z, 0-9 and '-', a
 
 # A part of the rule's message; the target; what breaks the rule; what mends it.
 Example = tuple[str, str, dict[str, Any], dict[str, Any]]
+
+TO_INPUT = {
+    "from": "/messages/modules/camera/outputs/frames",
+    "into": 'BrokeredEndpoint("/modules/scorer/inputs/amlInput")',
+}
+
+
+def site(condition: str) -> dict[str, Any]:
+    return {"iotEdge.targetCondition": condition}
+
+
+def metric(name: str) -> dict[str, Any]:
+    return {"iotEdge.metrics": [{"name": name, "query": "SELECT deviceId FROM devices"}]}
+
+
+def route(fields: dict[str, Any]) -> dict[str, Any]:
+    return SCORER | {"iotEdge.routes": [{"name": "r"} | fields]}
+
 
 RULES: list[Example] = [
     ("give either model or models, not both", "AKS", {"models": [MODEL]}, {"model": None}),
@@ -269,9 +287,73 @@ RULES: list[Example] = [
         {"iotEdge.targetCondition": "tags.site='plant-1'"},
     ),
     (
+        "target IoTEdge needs computeTargetRef",
+        "IoTEdge",
+        {"computeTargetRef": None},
+        {"computeTargetRef.name": "plants"},
+    ),
+    (
+        "on IoTEdge the name of an environment variable",
+        "IoTEdge",
+        {"env": [{"name": "a.b", "value": "1"}]},
+        {"env": [{"name": "A_B", "value": "1"}]},
+    ),
+    ("give image a tag other than latest", "IoTEdge", {"image": "team/scorer"}, {"image": "team/scorer:1"}),
+    ("give image a tag other than latest", "IoTEdge", {"image": "a:5000/b"}, {"image": "a:5000/b:1"}),
+    ("give image a tag other than latest", "IoTEdge", {"image": "b:latest"}, {"image": f"b@sha256:{DIGEST}"}),
+    ("a single device has no stages", "IoTEdge", {"iotEdge.rollout.stages": [{"percent": 10}]}, FLEET),
+    ("a quote is not closed", "IoTEdge", FLEET | site("tags.a='O'Hara'"), site(r"tags.a='O\'Hara'")),
+    ("a quote is not closed", "IoTEdge", FLEET | site('tags.a="b'), site('tags.a="b"')),
+    ("a condition is *", "IoTEdge", FLEET | site("site='plant-1'"), site("tags.site='plant-1'")),
+    ("a condition is *", "IoTEdge", FLEET | site("1=1"), site("*")),
+    (
+        "a label's name has at most",
+        "IoTEdge",
+        {"iotEdge.labels": {"berth-uid": "x"}},
+        {"iotEdge.labels": {"uid": "x"}},
+    ),
+    ("names that start with berth", "IoTEdge", metric("berthRunning"), metric("running")),
+    ("routes speak of the module", "IoTEdge", {"iotEdge.routes": [{"name": "r", **TO_INPUT}]}, SCORER),
+    (
+        "a route sends raw input to the cloud",
+        "IoTEdge",
+        route({"from": "/messages/modules/camera/*", "into": "$upstream"}),
+        {"iotEdge.allowRawUpstream": True},
+    ),
+    (
+        "a route sends raw input to the cloud",
+        "IoTEdge",
+        route({"from": "/messages/modules/scorer-2/outputs/amlOutput", "into": "$upstream"}),
+        {"iotEdge.routes[].from": "/messages/modules/scorer/outputs/amlOutput"},
+    ),
+    (
+        "a route leads past the module",
+        "IoTEdge",
+        route(TO_INPUT | {"into": TO_INPUT["into"].replace("scorer", "other")}),
+        route(TO_INPUT),
+    ),
+    (
+        "a route leads nowhere",
+        "IoTEdge",
+        route(TO_INPUT | {"into": TO_INPUT["into"].replace("amlInput", "input1")}),
+        route(TO_INPUT),
+    ),
+    (
+        "a route begins nowhere",
+        "IoTEdge",
+        route({"from": "/messages/modules/scorer/outputs/output1", "into": "$upstream"}),
+        {"iotEdge.routes[].from": "/messages/modules/scorer/outputs/*"},
+    ),
+    (
+        "the condition of a route names no sink",
+        "IoTEdge",
+        route(TO_INPUT | {"where": "true INTO $upstream"}),
+        {"iotEdge.routes[].where": "$body.pinto = 1"},
+    ),
+    (
         "a rollout stage takes exactly one",
         "IoTEdge",
-        {"iotEdge.rollout.stages": [{}]},
+        FLEET | {"iotEdge.rollout.stages": [{}]},
         {"iotEdge.rollout.stages": [{"percent": 10}]},
     ),
     (

@@ -24,6 +24,7 @@ BASE: Spec = {
     "kind": "ACI",
     "aci": {"subscriptionId": SUBSCRIPTION, "resourceGroup": "models", "location": "eastus"},
 }
+HUB: Spec = {"kind": "IoTEdge", "iotEdge": {"hostName": "plants.azure-devices.net"}}
 CUSTOM = {
     "cloud.name": "Custom",
     "cloud.resourceManager": "https://management.example.org:8443",
@@ -33,7 +34,7 @@ SECRET = {"credentials.tenantId": TENANT, "credentials.clientId": CLIENT}
 LABEL = {".operator": "Exists", ".key": "team"}
 
 VALUES: dict[str, list[Case]] = {
-    "kind": [Case("ACI")],
+    "kind": [Case("ACI"), Case("IoTEdge", {"aci": None, "iotEdge.hostName": "plants.azure-devices.net"})],
     "cloud.name": [
         Case("AzurePublic"),
         Case("AzureGovernment"),
@@ -69,6 +70,15 @@ VALUES: dict[str, list[Case]] = {
     "defaults.subnetId": [Case(SUBNET)],
     "logAnalytics.workspaceId": [Case(SUBSCRIPTION)],
     "logAnalytics.secretRef.name": [Case("workspace")],
+    "iotEdge.hostName": [Case("plants.azure-devices.net"), Case("10.0.0.1:8443")],
+    "iotEdge.connectionStringRef.name": [Case("hub")],
+    "iotEdge.tier": [Case("Free"), Case("Standard")],
+    "iotEdge.units": [Case(1), Case(200)],
+    "iotEdge.defaults.registries[].server": [Case("team.azurecr.io")],
+    "iotEdge.defaults.registries[].secretRef.name": [
+        Case("registry", {"iotEdge.defaults.registries[].server": "registry.example.org"})
+    ],
+    "quota.deployments": [Case(0), Case(100)],
     "quota.containerGroups": [Case(0), Case(20), Case(10_000)],
 }
 
@@ -79,8 +89,9 @@ def cases_of(path: str) -> list[Case]:
 
 
 def built(values: dict[str, Any]) -> Spec:
-    """Give the base with values at paths, and what is required wherever an object has been begun."""
-    spec = copy.deepcopy(BASE)
+    """Give a base with values at paths, and what is required wherever an object has been begun."""
+    is_hub = any(path.startswith("iotEdge") and value is not None for path, value in values.items())
+    spec = copy.deepcopy(HUB if is_hub else BASE)
     for path, value in values.items():
         put(spec, path, value)
     whole: Spec = complete(SPEC, spec, values=cases_of)

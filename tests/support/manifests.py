@@ -13,7 +13,12 @@ SUBNET = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualN
 BASES: dict[str, Spec] = {
     "AKS": {"target": "AKS", "model": MODEL},
     "ACI": {"target": "ACI", "computeTargetRef": {"name": "dev"}, "model": MODEL},
-    "IoTEdge": {"target": "IoTEdge", "model": MODEL, "iotEdge": {"deviceId": "press-7"}},
+    "IoTEdge": {
+        "target": "IoTEdge",
+        "computeTargetRef": {"name": "plants"},
+        "model": MODEL,
+        "iotEdge": {"deviceId": "press-7"},
+    },
     "FPGA": {"target": "FPGA", "model": MODEL, "fpga": {"featurizer": "ResNet50"}},
 }
 
@@ -51,6 +56,8 @@ SOURCE_OF_SCHEME = {
     "hf": "hf://team/iris@main/model.onnx",
     "oci": "oci://registry.example.org/team/iris:3",
 }
+SCORER = {"iotEdge.module.name": "scorer"}
+FLEET = {"iotEdge.deviceId": None, "iotEdge.targetCondition": "tags.site='plant-1'"}
 SEVERAL_MODELS = {"model": None, "models[].format": "onnx"}
 AUTOSCALED = {"scaling.maxReplicas": 10}
 
@@ -177,7 +184,15 @@ VALUES: dict[str, list[Case]] = {
     "keyName": [Case("models")],
     "keyVersion": [Case("a1b2c3")],
     "iotEdge.deviceId": [Case("press-7")],
-    "iotEdge.targetCondition": [Case("tags.site='plant-1'", {"iotEdge.deviceId": None})],
+    "iotEdge.targetCondition": [
+        Case(condition, {"iotEdge.deviceId": None})
+        for condition in (
+            "tags.site='plant-1'",
+            r"tags.owner='O\'Hara' OR deviceId='b'",
+            'tags.line="7"',
+            "*",
+        )
+    ],
     "iotEdge.priority": [Case(1), Case(2**31 - 1)],
     "iotEdge.labels": [Case({"line": "7"})],
     "module.name": [Case("scorer_2")],
@@ -185,23 +200,34 @@ VALUES: dict[str, list[Case]] = {
     "imagePullPolicy": [Case("on-create"), Case("never")],
     "startupOrder": [Case(0), Case(4_294_967_295)],
     "createOptions": [Case('{"HostConfig": {"Memory": 536870912}}'), Case("{}")],
-    "routes[].name": [Case("camera")],
-    "routes[].from": [Case("/messages/modules/camera/outputs/frames"), Case("/messages/*")],
-    "routes[].where": [Case("temperature > 30")],
-    "routes[].into": [Case('BrokeredEndpoint("/modules/scorer/inputs/amlInput")'), Case("$upstream")],
-    "routes[].priority": [Case(0), Case(9)],
+    "routes[].name": [Case("camera", SCORER)],
+    "routes[].from": [
+        Case("/messages/modules/camera/outputs/frames", SCORER),
+        Case("/messages/*", SCORER),
+        Case("/messages/modules/scorer/outputs/amlOutput", {**SCORER, ".into": "$upstream"}),
+    ],
+    "routes[].where": [
+        Case("temperature > 30", SCORER),
+        Case(r"name = 'O\'Hara' AND alarm", SCORER),
+    ],
+    "routes[].into": [
+        Case('BrokeredEndpoint("/modules/scorer/inputs/amlInput")', SCORER),
+        Case("$upstream", {**SCORER, "iotEdge.allowRawUpstream": True}),
+    ],
+    "routes[].priority": [Case(0, SCORER), Case(9, SCORER)],
+    "routes[].timeToLiveSeconds": [Case(1, SCORER), Case(2**31 - 1, SCORER)],
     "timeToLiveSeconds": [Case(1), Case(2**31 - 1)],
     "allowRawUpstream": [Case(True), Case(False)],
     "storeAndForwardSeconds": [Case(1), Case(2**31 - 1)],
     "metrics[].name": [Case("running")],
     "metrics[].query": [Case("SELECT deviceId FROM devices")],
     "minHealthyPercent": [Case(0), Case(100)],
-    "stages[].targetCondition": [Case("tags.canary=true")],
-    "stages[].percent": [Case(1), Case(100)],
-    "stages[].minHealthyPercent": [Case(50, {".percent": 10})],
-    "waitSeconds": [Case(604_800, {".percent": 10})],
-    "rollout.stages": [Case([{"percent": 10}])],
-    "maxFailedPercent": [Case(20)],
+    "stages[].targetCondition": [Case("tags.canary=true", FLEET)],
+    "stages[].percent": [Case(1, FLEET), Case(100, FLEET)],
+    "stages[].minHealthyPercent": [Case(50, {".percent": 10, **FLEET})],
+    "waitSeconds": [Case(604_800, {".percent": 10, **FLEET})],
+    "rollout.stages": [Case([{"percent": 10}], FLEET)],
+    "maxFailedPercent": [Case(20, FLEET)],
     "featurizer": [Case(name) for name in ("ResNet50", "ResNet152", "DenseNet121", "VGG16", "SSDVGG")],
     "inputTensor": [Case("images")],
     "outputTensor": [Case("classifier_1/resnet_v1_50/predictions/Softmax:0")],

@@ -80,6 +80,9 @@ _FORMATS_TO_COME = (
 )
 _ONE_CONTAINER = "a container group or device runs one replica; remove it, or use target AKS"
 _ON_DEVICE = "set it in spec.iotEdge.module.createOptions (HostConfig, Healthcheck)"
+_NO_SECRETS = (
+    "a device keeps what it is told in the clear; build the files into spec.image and give file:///PATH"
+)
 _CONNECTION = "AKS means the operator's own cluster; remove it"
 _ONNX_CLASSIFIER = "export the classifier to ONNX and give format onnx"
 
@@ -150,6 +153,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability("aci", frozenset({Target.ACI}), "remove it, or set spec.target to ACI"),
     Capability("aci.updateStrategy", ALL, value=AciUpdateStrategy.IN_PLACE),
     Capability("aci.updateStrategy", ALL, value=AciUpdateStrategy.BLUE_GREEN),
+    Capability("model.credentialsSecretRef", ALL - {Target.IOT_EDGE}, _NO_SECRETS),
+    Capability("code.credentialsSecretRef", ALL - {Target.IOT_EDGE}, _NO_SECRETS),
     Capability("iotEdge", frozenset({Target.IOT_EDGE}), "remove it, or set spec.target to IoTEdge"),
     Capability("fpga", frozenset({Target.FPGA}), "remove it, or set spec.target to FPGA"),
     Capability("", ALL, scheme="https"),
@@ -168,7 +173,8 @@ CAPABILITIES: tuple[Capability, ...] = (
 def honouring(path: str) -> frozenset[Target]:
     """Give the targets that honour a field at least with some of its values."""
     rows = (row for row in CAPABILITIES if not row.value and not row.scheme and not row.keys_other_than)
-    return ALL.intersection(*(row.targets for row in rows if _holds(row.path, path)))
+    paths = (path, path.replace("models[].", "model.", 1))
+    return ALL.intersection(*(row.targets for row in rows if any(_holds(row.path, each) for each in paths)))
 
 
 def _holds(outer: str, inner: str) -> bool:

@@ -7,6 +7,7 @@ from berth.api.azure import Cloud, Credentials, GroupDefaults, Guid, Location, R
 from berth.api.base import ApiModel, ListMap, Rule
 from berth.api.common import DNS_NAME, LabelValue, keys_like_labels
 from berth.api.conditions import Condition
+from berth.api.iot_hub import IotEdgePlace, IotEdgePlaceStatus
 
 KIND = "ComputeTarget"
 PLURAL = "computetargets"
@@ -22,6 +23,7 @@ class ComputeTargetKind(StrEnum):
     """A kind of place that many ModelDeployments share."""
 
     ACI = "ACI"
+    IOT_EDGE = "IoTEdge"
 
 
 class LabelOperator(StrEnum):
@@ -123,11 +125,24 @@ class ComputeTargetSpec(ApiModel):
     """Namespaces whose ModelDeployments may use it, besides the operator's own."""
     aci: AciPlace | None = None
     """Where container groups are made, for kind `ACI`."""
+    iot_edge: IotEdgePlace | None = None
+    """The hub of the devices, for kind `IoTEdge`."""
 
     rules = (
         Rule(
             "self.kind != 'ACI' || has(self.aci)",
             "kind ACI needs aci with subscriptionId, resourceGroup and location",
+        ),
+        Rule("self.kind != 'IoTEdge' || has(self.iotEdge)", "kind IoTEdge needs iotEdge with hostName"),
+        Rule("self.kind == 'ACI' || !has(self.aci)", "aci is for kind ACI: remove it, or give that kind"),
+        Rule(
+            "self.kind == 'IoTEdge' || !has(self.iotEdge)",
+            "iotEdge is for kind IoTEdge: remove it, or give that kind",
+        ),
+        Rule(
+            "!has(self.iotEdge) || !has(self.iotEdge.connectionStringRef)"
+            " || !has(self.credentials.secretRef)",
+            "a connection string signs in by itself: remove credentials.secretRef or connectionStringRef",
         ),
     )
 
@@ -176,6 +191,8 @@ class ComputeTargetStatus(ApiModel):
     """When Azure was last asked."""
     aci: AciPlaceStatus | None = None
     """What is used and free, for kind `ACI`."""
+    iot_edge: IotEdgePlaceStatus | None = None
+    """What is used and free, for kind `IoTEdge`."""
 
 
 class ComputeTarget(ApiModel):

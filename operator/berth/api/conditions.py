@@ -28,6 +28,7 @@ class ConditionType(StrEnum):
     QUOTA_AVAILABLE = "QuotaAvailable"
     CREDENTIALS_ACCEPTED = "CredentialsAccepted"
     REGION_AVAILABLE = "RegionAvailable"
+    HUB_AVAILABLE = "HubAvailable"
     IN_USE = "InUse"
     SUSPENDED = "Suspended"
 
@@ -94,7 +95,16 @@ class Reason(StrEnum):
     AUTHORIZATION_FAILED = "AuthorizationFailed"
     RESOURCE_GROUP_NOT_FOUND = "ResourceGroupNotFound"
     SUBSCRIPTION_NOT_FOUND = "SubscriptionNotFound"
+    HUB_AVAILABLE = "HubAvailable"
+    HUB_NOT_FOUND = "HubNotFound"
+    TIER_NOT_SUPPORTED = "TierNotSupported"
     READ_ONLY_DISABLED_SUBSCRIPTION = "ReadOnlyDisabledSubscription"
+    # the fleet
+    COUNTING_DEVICES = "CountingDevices"
+    NO_DEVICES = "NoDevices"
+    BASE_DEPLOYMENT_MISSING = "BaseDeploymentMissing"
+    DEVICES_FAILING = "DevicesFailing"
+    ROLLED_BACK = "RolledBack"
     # the target and the API server
     TARGET_NOT_AVAILABLE = "TargetNotAvailable"
     REJECTED = "Rejected"

@@ -6,8 +6,33 @@ from pydantic import Field, StringConstraints
 from berth.api.base import ApiModel, ListMap, Rule
 from berth.api.common import PullSecrets
 
+INPUT, OUTPUT = "amlInput", "amlOutput"
+"""The ends of a module's ways of messages, as those of Azure ML's modules."""
+UPSTREAM = "$upstream"
+MOST_METRICS = 5
+"""Queries that the hub keeps for each deployment."""
+
+_TEXT = r"""'([^'\\]|\\.)*'|"([^"\\]|\\.)*\""""
+_SUBJECT = r"(^|[^A-Za-z0-9_.])(deviceId|tags\.|properties\.reported\.)"
+_CLOSED_QUOTES = Rule(
+    rf"self.matches(r'''^([^'\"]|{_TEXT})*$''')",
+    r"a quote is not closed; inside of a text write it as \'",
+)
+LabelText = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[-A-Za-z0-9:.+%_#*?!(),=@;']+$")
+]
 Percent = Annotated[int, Field(ge=0, le=100)]
-TargetCondition = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+TargetCondition = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1024),
+    _CLOSED_QUOTES,
+    Rule("!self.contains('\"')", "a hub takes the texts of a condition in single quotes only"),
+    Rule(r"!self.matches(r'(?i)\bn?in\s*\[')", "a condition knows no IN: join comparisons by OR"),
+    Rule(
+        f"self == '*' || self.matches(r'{_SUBJECT}')",
+        "a condition is *, or compares deviceId, tags.NAME or properties.reported.NAME with a value",
+    ),
+]
 
 
 class EdgeRestartPolicy(StrEnum):
@@ -61,7 +86,18 @@ class EdgeRoute(ApiModel):
         ),
     ]
     """Where the messages come from, such as `/messages/modules/camera/outputs/frames`."""
-    where: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = None
+    where: (
+        Annotated[
+            str,
+            StringConstraints(min_length=1, max_length=512),
+            _CLOSED_QUOTES,
+            Rule(
+                r"!self.matches(r'(?i)(\binto\b|\$upstream)')",
+                "the condition of a route names no sink: give it by into",
+            ),
+        ]
+        | None
+    ) = None
     """Condition on the message, such as `temperature > 30`."""
     sink: Annotated[
         str,
@@ -81,9 +117,13 @@ class EdgeRoute(ApiModel):
 class EdgeMetric(ApiModel):
     """A query on the fleet whose count the hub keeps."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+    name: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$"),
+        Rule("!self.startsWith('berth')", "names that start with berth are Berth's own: choose another one"),
+    ]
     """Name of the metric."""
-    query: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    query: Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^(?i:select)\s")]
     """Query in the language of IoT Hub."""
 
 
@@ -116,6 +156,14 @@ class Rollout(ApiModel):
     """Share of failing devices beyond which the rollout stops and goes back."""
 
 
+_OUTPUTS = "'/messages/modules/' + self.module.name + '/'"
+_INPUTS = """'BrokeredEndpoint("/modules/' + self.module.name + '/inputs/'"""
+
+
+def _every_route(cel: str, message: str) -> Rule:
+    return Rule(f"!has(self.routes) || !has(self.module.name) || self.routes.all(r, {cel})", message)
+
+
 class IotEdgeTarget(ApiModel):
     """Settings of the target `IoTEdge`: a deployment in an IoT Hub."""
 
@@ -131,7 +179,17 @@ class IotEdgeTarget(ApiModel):
     priority: Annotated[int, Field(ge=1, le=2**31 - 1)] = 10
     """Where deployments overlap, the larger number wins."""
     labels: (
-        Annotated[dict[str, Annotated[str, StringConstraints(max_length=128)]], Field(max_length=16)] | None
+        Annotated[
+            dict[str, LabelText],
+            Field(max_length=16),
+            Rule(
+                "self.all(key, key.matches('^[A-Za-z0-9_.-]{1,64}$')"
+                " && !key.startsWith('berth-') && key != 'managed-by')",
+                "a label's name has at most 64 letters, digits, '_', '.' and '-', and is none of Berth's own:"
+                " managed-by, berth-...",
+            ),
+        ]
+        | None
     ) = None
     """Labels of the deployment in the hub."""
     module: EdgeModule = EdgeModule()
@@ -141,10 +199,10 @@ class IotEdgeTarget(ApiModel):
     allow_raw_upstream: bool = False
     """Permit routes that send raw input to the cloud."""
     store_and_forward_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] = 7200
-    """Seconds that messages are kept while the device is offline."""
+    """Seconds that messages of `routes` are kept while the device is offline."""
     image_pull_secrets: PullSecrets | None = None
     """Secrets with the registries' credentials for the devices."""
-    metrics: Annotated[tuple[EdgeMetric, ...], Field(max_length=5), ListMap("name")] | None = None
+    metrics: Annotated[tuple[EdgeMetric, ...], Field(max_length=MOST_METRICS), ListMap("name")] | None = None
     """Queries on the fleet whose counts the hub keeps."""
     min_healthy_percent: Percent = 100
     """Share of the devices seen that must be healthy for Ready."""
@@ -155,5 +213,23 @@ class IotEdgeTarget(ApiModel):
         Rule(
             "has(self.deviceId) != has(self.targetCondition)",
             "iotEdge takes exactly one of deviceId and targetCondition",
+        ),
+        Rule(
+            "!has(self.rollout) || has(self.targetCondition)",
+            "a single device has no stages: remove rollout, or give targetCondition",
+        ),
+        Rule(
+            "!has(self.routes) || has(self.module.name)",
+            "routes speak of the module by its name: give module.name",
+        ),
+        _every_route(
+            f"r.into != '{UPSTREAM}' || self.allowRawUpstream || r.from.startsWith({_OUTPUTS})",
+            "a route sends raw input to the cloud: begin it at the module's amlOutput,"
+            " or set allowRawUpstream",
+        ),
+        _every_route(
+            f"r.into == '{UPSTREAM}' || r.from.startsWith({_OUTPUTS}) || r.into.startsWith({_INPUTS})",
+            "a route leads past the module: begin it at /messages/modules/MODULE/outputs/amlOutput,"
+            ' or end it at BrokeredEndpoint("/modules/MODULE/inputs/amlInput")',
         ),
     )

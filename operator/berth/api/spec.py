@@ -25,6 +25,11 @@ from berth.api.source import Code, ModelSource
 
 _KEY_BY_DEFAULT = frozenset({Target.AKS})
 _AKS_BY_DEFAULT = AksTarget()
+_PINNED = "(@sha256:[0-9a-f]{64}|:[^/:@]+)$"
+_ROUTES_OF = "self.iotEdge.routes"
+_ROUTES = "(has(self.iotEdge) && has(self.iotEdge.routes))"
+_OUTPUTS = "'/messages/modules/' + self.iotEdge.module.name + '/'"
+_INPUTS = """'BrokeredEndpoint("/modules/' + self.iotEdge.module.name + '/inputs/'"""
 _BERTH_SERVES = "!has(self.image) || (has(self.imageServer) && self.imageServer == 'Berth')"
 _DEFAULT_LIMITS = " && ".join(
     f"self.requests.{limit.alias} == {limit.default}" for limit in Requests.model_fields.values()
@@ -143,6 +148,31 @@ class ModelDeploymentSpec(ApiModel):
         Rule(
             "self.target != 'IoTEdge' || has(self.iotEdge)",
             "target IoTEdge needs iotEdge with deviceId or targetCondition",
+        ),
+        Rule(
+            "self.target != 'IoTEdge' || has(self.computeTargetRef)",
+            "target IoTEdge needs computeTargetRef with the name of a ComputeTarget of kind IoTEdge",
+        ),
+        Rule(
+            f"!({_BERTH_SERVES}) || !{_ROUTES} || !has(self.iotEdge.module.name) || {_ROUTES_OF}.all(r,"
+            f" !r.into.startsWith({_INPUTS}) || r.into == {_INPUTS} + 'amlInput\")')",
+            "a route leads nowhere: the only input of Berth's server is amlInput",
+        ),
+        Rule(
+            f"!({_BERTH_SERVES}) || !{_ROUTES} || !has(self.iotEdge.module.name) || {_ROUTES_OF}.all(r,"
+            f" !r.from.startsWith({_OUTPUTS}) || r.from.matches('/([*]|outputs/[*]|outputs/amlOutput)$'))",
+            "a route begins nowhere: the only output of Berth's server is amlOutput",
+        ),
+        Rule(
+            "self.target != 'IoTEdge' || !has(self.env)"
+            " || self.env.all(v, v.name.matches('^[A-Za-z0-9_]{1,63}$'))",
+            "on IoTEdge the name of an environment variable has at most 63 letters, digits and '_':"
+            " rename it",
+        ),
+        Rule(
+            "self.target != 'IoTEdge' || !has(self.image)"
+            f" || self.image.matches('{_PINNED}') && !self.image.endsWith(':latest')",
+            "devices see a new image by its name alone: give image a tag other than latest, or a digest",
         ),
         Rule(
             "self.target != 'FPGA' || has(self.image) || (has(self.fpga) && has(self.fpga.featurizer))",

@@ -59,6 +59,46 @@ class AciStatus(ApiModel):
     """How often Azure has restarted the container."""
 
 
+class FailingDevice(ApiModel):
+    """A device that does not do what is wanted of it."""
+
+    device_id: Text
+    """Id of the device."""
+    runtime_status: Text | None = None
+    """What the module does there, in the agent's word."""
+    exit_code: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = None
+    """How the module ended last."""
+    description: Text | None = None
+    """Why, in the agent's words."""
+
+
+class IotEdgeStatus(ApiModel):
+    """What the hub knows of the fleet; a count that it has not told is left out."""
+
+    deployment_id: Text | None = None
+    """Id of the deployment in the hub."""
+    targeted: Count | None = None
+    """Devices that the condition chooses."""
+    applied: Count | None = None
+    """Devices among them whose agent was told."""
+    running: Count | None = None
+    """Devices that run the current module."""
+    failed: Count | None = None
+    """Devices on which it does not start, or ends."""
+    offline: Count | None = None
+    """Devices that are not connected; what they run is not known."""
+    out_of_date: Count | None = None
+    """Devices that are connected and run an earlier module, or none yet."""
+    stage: Text | None = None
+    """Stage of the rollout, such as `1 of 3`; `complete` when all devices have it."""
+    stage_healthy_since: Text | None = None
+    """When the stage had become healthy."""
+    failing_devices: (
+        Annotated[tuple[FailingDevice, ...], Field(max_length=10), ListMap("deviceId")] | None
+    ) = None
+    """The first of the devices that fail."""
+
+
 class ModelDeploymentStatus(ApiModel):
     """What was observed."""
 
@@ -90,3 +130,5 @@ class ModelDeploymentStatus(ApiModel):
     """What was made in the cluster."""
     aci: AciStatus | None = None
     """What was made in Azure."""
+    iot_edge: IotEdgeStatus | None = None
+    """What the hub knows of the fleet."""

@@ -4,11 +4,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from berth.api.azure import Cloud, Credentials
+from berth.api.conditions import Reason
+from berth.api.iot_hub import IotEdgePlace
 from berth.azure.observer import CallObserver
+from berth.core.errors import Terminal
 
 if TYPE_CHECKING:
     from berth.azure.connection import Connection
     from berth.azure.container_groups import ContainerGroups
+    from berth.azure.hubs import Hubs
+    from berth.azure.iot_hub import IotHub
 
 
 class Clients:
@@ -18,6 +23,7 @@ class Clients:
         self._observer = observer
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
+        self._hubs: Hubs | None = None
 
     async def container_groups(
         self, subscription: str, cloud: Cloud, credentials: Credentials, client_secret: str | None = None
@@ -26,8 +32,21 @@ class Clients:
         connection = await self._opened()
         return await connection.container_groups(subscription, cloud, credentials, client_secret)
 
+    async def iot_hub(
+        self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
+    ) -> "IotHub":
+        """Return the client of a hub; `secret` is its connection string, or that of the application."""
+        connection = await self._opened()
+        async with self._lock:
+            if self._hubs is None:
+                self._hubs = (await asyncio.to_thread(_hubs_class))(connection, self._observer)
+        return await self._hubs.get(place, cloud, credentials, secret)
+
     async def close(self) -> None:
         """End all connections."""
+        if self._hubs:
+            self._hubs.close()
+            self._hubs = None
         if self._connection:
             await self._connection.close()
             self._connection = None
@@ -43,3 +62,13 @@ def _connection_class() -> "type[Connection]":
     from berth.azure.connection import Connection  # noqa: PLC0415 - they take a second and 14 MiB
 
     return Connection
+
+
+def _hubs_class() -> "type[Hubs]":
+    """Load the library, which is not to be had for every platform."""
+    try:
+        from berth.azure.hubs import Hubs  # noqa: PLC0415 - nobody else needs its extension in C
+    except ImportError as error:
+        told = f"This operator cannot reach IoT hubs, since {error.name} is missing: use its image for amd64"
+        raise Terminal(Reason.TARGET_NOT_AVAILABLE, told) from error
+    return Hubs

@@ -47,9 +47,7 @@ class Connection:
         where = addresses(cloud)
         who = identity(credentials, client_secret, self._environment)
         transport = await self._session.transport(where.ca_bundle)
-        signed_in = _kept(
-            self._sign_ins, (who, where), lambda: sign_in(who, where, transport, clock=self._clock)
-        )
+        signed_in = await self.signed_in(where, who)
         gate = _kept(
             self._gates,
             (where.resource_manager, subscription.lower()),
@@ -60,6 +58,15 @@ class Connection:
             (subscription, who, where),
             lambda: ContainerGroups(subscription, where, signed_in, transport, gate),
         )
+
+    async def sign_in(self, cloud: Cloud, credentials: Credentials, client_secret: str | None) -> SignIn:
+        """Return what gets tokens; raises Terminal where no one can sign in that way."""
+        return await self.signed_in(addresses(cloud), identity(credentials, client_secret, self._environment))
+
+    async def signed_in(self, where: Addresses, who: Identity) -> SignIn:
+        """Return what gets tokens for an identity."""
+        transport = await self._session.transport(where.ca_bundle)
+        return _kept(self._sign_ins, (who, where), lambda: sign_in(who, where, transport, clock=self._clock))
 
     async def close(self) -> None:
         """End all connections."""

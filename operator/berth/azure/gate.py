@@ -43,6 +43,7 @@ class Gate:
         subscription: str,
         observer: CallObserver | None = None,
         *,
+        kind: str = "Subscription",
         limiter: Limiter | None = None,
         breaker: Breaker | None = None,
         at_once: int = 4,
@@ -51,6 +52,7 @@ class Gate:
         rand: Callable[[], float] = random.random,
     ) -> None:
         self._subscription = subscription
+        self._name = f"{kind} {subscription}"
         self._observer = observer or CallObserver()
         self._limiter = limiter or Limiter()
         self._breaker = breaker or Breaker()
@@ -83,7 +85,7 @@ class Gate:
             raise self._postponed("concurrency", "as many calls run as may at once", _BUSY_SECONDS)
         if wait := self._breaker.admit(now):
             self._observer.withheld(self._subscription, "circuit", wait)
-            raise Transient(f"Subscription {self._subscription} is not asked now: {self._trouble}", wait)
+            raise Transient(f"{self._name} is not asked now: {self._trouble}", wait)
         if wait := self._limiter.take(budget, now):
             self._breaker.abandoned()
             raise self._postponed("rate", f"as many {budget} were made as Azure takes", wait)
@@ -91,7 +93,7 @@ class Gate:
     def _postponed(self, cause: str, words: str, wait: float) -> Postponed:
         later = wait + _SPREAD_SECONDS * self._rand()
         self._observer.withheld(self._subscription, cause, later)
-        return Postponed(f"Subscription {self._subscription} is not asked now: {words}", later)
+        return Postponed(f"{self._name} is not asked now: {words}", later)
 
     def _succeeded(self, answer: Answer) -> None:
         self._breaker.succeeded()

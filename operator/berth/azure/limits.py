@@ -7,11 +7,14 @@ from types import MappingProxyType
 
 
 class Budget(StrEnum):
-    """What Azure Resource Manager counts on its own; the names are those in its headers."""
+    """What Azure Resource Manager, or a hub, counts on its own; the first names are those in headers."""
 
     READS = "reads"
     WRITES = "writes"
     DELETES = "deletes"
+    CONFIGURATIONS = "configurations"
+    QUERIES = "queries"
+    REGISTRY = "registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,15 @@ ARM_RATES: Mapping[Budget, Rate] = MappingProxyType(
     {Budget.READS: Rate(250, 25), Budget.WRITES: Rate(200, 10), Budget.DELETES: Rate(200, 10)}
 )
 """What Azure Resource Manager takes of one caller in one subscription and region."""
+
+HUB_RATES: Mapping[Budget, Rate] = MappingProxyType(
+    {
+        Budget.CONFIGURATIONS: Rate(20, 20 / 60),
+        Budget.QUERIES: Rate(20, 20 / 60),
+        Budget.REGISTRY: Rate(100, 100 / 60),
+    }
+)
+"""What a hub takes for each of its units."""
 
 _SHARE = 0.5
 """Other programs may act for the same identity, a second operator during its update among them."""

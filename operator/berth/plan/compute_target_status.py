@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from pydantic import Field
 
 from berth.api.base import ApiModel
-from berth.api.compute_target import ComputeTarget, ComputeTargetStatus
+from berth.api.compute_target import ComputeTarget, ComputeTargetKind, ComputeTargetStatus
 from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reason, merge
+from berth.api.iot_hub import IotEdgePlaceStatus
 from berth.core.keys import Key
 from berth.plan.azure_errors import Kind, Verdict
 from berth.plan.group_quota import Room
@@ -61,6 +62,13 @@ class PlaceObservation:
     """Why it took no write of late, though it can be read."""
     users: Sequence[Key] = ()
     """The ModelDeployments that use it."""
+    hub: IotEdgePlaceStatus | None = None
+    """What is used and free in a hub, where it has told it."""
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether the place has told what is free."""
+        return self.room is not None or self.hub is not None
 
 
 def compute_target_status(place: Place, seen: PlaceObservation, now: datetime) -> ComputeTargetStatus:
@@ -74,8 +82,9 @@ def compute_target_status(place: Place, seen: PlaceObservation, now: datetime) -
         conditions=merge(known.conditions or (), told, moment),
         last_seen=known.last_seen,
         aci=seen.room.status() if seen.room else known.aci,
+        iot_edge=seen.hub or known.iot_edge,
     )
-    answered = seen.room is not None
+    answered = seen.has_answer
     if not answered or (status == known and not _is_old(known.last_seen, now)):
         return status
     return status.model_copy(update={"last_seen": moment})
@@ -89,7 +98,7 @@ def may_go(place: Place, users: Sequence[Key]) -> bool:
 def _conditions(place: Place, seen: PlaceObservation) -> Iterator[Condition]:
     yield from _verdict(seen)
     yield _credentials(seen)
-    yield _region(seen)
+    yield _hub(seen) if place.spec.kind is ComputeTargetKind.IOT_EDGE else _region(seen)
     if place.metadata.deletion_timestamp and seen.users:
         message = f"It goes once nobody uses it any more: {_names(seen.users)}"
         yield condition(ConditionType.IN_USE, ConditionStatus.TRUE, Reason.IN_USE, message)
@@ -98,7 +107,7 @@ def _conditions(place: Place, seen: PlaceObservation) -> Iterator[Condition]:
 def _verdict(seen: PlaceObservation) -> tuple[Condition, ...]:
     problem = seen.sign_in or seen.refusal or _lasting(seen.refused_write)
     if problem is None:
-        if seen.room is None:
+        if not seen.has_answer:
             return progressing(Reason.LOOKING, "Azure has not been asked yet")
         return (ready(Reason.READY, "Azure answers"),)
     say = stalled if problem.kind is Kind.TERMINAL else progressing
@@ -119,7 +128,7 @@ def _credentials(seen: PlaceObservation) -> Condition:
     }
     if refused is not None and rejected:
         return condition(kind, ConditionStatus.FALSE, refused.reason, refused.message)
-    if seen.sign_in or seen.room is None:
+    if seen.sign_in or not seen.has_answer:
         told = seen.sign_in.message if seen.sign_in else "Azure has not been asked yet"
         return condition(kind, ConditionStatus.UNKNOWN, Reason.LOOKING, told)
     return condition(kind, ConditionStatus.TRUE, Reason.CREDENTIALS_ACCEPTED, "Azure takes the credentials")
@@ -135,6 +144,15 @@ def _region(seen: PlaceObservation) -> Condition:
             kind, ConditionStatus.UNKNOWN, Reason.LOOKING, "Azure has not told of the region yet"
         )
     return condition(kind, ConditionStatus.TRUE, Reason.REGION_AVAILABLE, "Azure tells of the region")
+
+
+def _hub(seen: PlaceObservation) -> Condition:
+    kind = ConditionType.HUB_AVAILABLE
+    if seen.refusal and seen.refusal.kind is Kind.TERMINAL:
+        return condition(kind, ConditionStatus.FALSE, seen.refusal.reason, seen.refusal.message)
+    if seen.hub is None:
+        return condition(kind, ConditionStatus.UNKNOWN, Reason.LOOKING, "The hub has not answered yet")
+    return condition(kind, ConditionStatus.TRUE, Reason.HUB_AVAILABLE, "The hub answers")
 
 
 def _names(users: Sequence[Key]) -> str:

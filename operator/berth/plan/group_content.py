@@ -138,7 +138,7 @@ def registry_credentials(subject: Subject, place: AciPlace, content: Content) ->
     own = [
         credentials
         for reference in (aci and aci.image_pull_secrets) or ()
-        for credentials in _docker_credentials(reference.name, content)
+        for credentials in docker_credentials(reference.name, content)
     ]
     shared = [_shared_credentials(registry, content) for registry in place.defaults.registries or ()]
     by_server = {credentials["server"]: credentials for credentials in (*shared, *own)}
@@ -150,7 +150,7 @@ def workspace_key(place: AciPlace, content: Content) -> str | None:
     workspace = place.defaults.log_analytics
     if workspace is None:
         return None
-    return _operator_entry(content, workspace.secret_ref.name, WORKSPACE_KEY)
+    return operator_entry(content, workspace.secret_ref.name, WORKSPACE_KEY)
 
 
 def encoded(files: Entries) -> dict[str, str]:
@@ -185,7 +185,8 @@ def _selected(objects: Objects, kind: str, selector: KeySelector) -> str | None:
     return _text(_entry(entries, kind, selector.name, selector.key, reason), kind, selector.name)
 
 
-def _docker_credentials(name: str, content: Content) -> Iterator[Json]:
+def docker_credentials(name: str, content: Content) -> Iterator[Json]:
+    """Read server, username and password out of a Secret; raises Terminal where it holds none."""
     entries = _entries(content.secrets, "Secret", name, Reason.CONTAINER_CONFIG_FAILED)
     try:
         servers = orjson.loads(entries[DOCKER_CONFIG])["auths"]
@@ -215,12 +216,13 @@ def _shared_credentials(registry: Registry, content: Content) -> Json:
     if registry.secret_ref is None:
         return {"server": registry.server, "identity": registry.identity}
     username, password = (
-        _operator_entry(content, registry.secret_ref.name, key) for key in ("username", "password")
+        operator_entry(content, registry.secret_ref.name, key) for key in ("username", "password")
     )
     return {"server": registry.server, "username": username, "password": password}
 
 
-def _operator_entry(content: Content, name: str, key: str) -> str:
+def operator_entry(content: Content, name: str, key: str) -> str:
+    """Read a Secret of the operator's namespace; raises Terminal where it is missing."""
     kind, reason = "The operator's Secret", Reason.CONTAINER_CONFIG_FAILED
     entries = _entries(content.operator_secrets, kind, name, reason)
     return _text(_entry(entries, kind, name, key, reason), kind, name).strip()

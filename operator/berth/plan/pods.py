@@ -135,7 +135,12 @@ def config_variables(subject: Subject, *, keys: str | None, server: Json) -> lis
     config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=keys, server=server)
     # Kubernetes would replace $(NAME) and $$ in a value.
     text = orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode().replace("$", r"\u0024")
-    pieces = (text[start : start + _LONGEST_VALUE] for start in range(0, len(text), _LONGEST_VALUE))
+    return in_pieces(text, _LONGEST_VALUE)
+
+
+def in_pieces(text: str, longest: int) -> list[Json]:
+    """Give a configuration as variables of at most so many characters."""
+    pieces = (text[start : start + longest] for start in range(0, len(text), longest))
     return [
         {"name": f"BERTH_SCORING_CONFIG_{number}" if number else "BERTH_SCORING_CONFIG", "value": piece}
         for number, piece in enumerate(pieces)

@@ -10,7 +10,7 @@ from berth.core.errors import Conflict, Gone
 from berth.core.keys import Key
 from berth.core.store import Store
 from berth.plan.children import KEY_NAMES, keys_name, keys_secret, wants_keys
-from berth.plan.group_content import Content, Entries, Objects, needed
+from berth.plan.group_content import Content, Entries, Needed, Objects, needed
 from berth.plan.observed import Observed, controller_of
 from berth.plan.resources import CONFIG_MAPS, NAMESPACES, SECRETS, Resource
 from berth.plan.steps import refuse_stranger
@@ -54,7 +54,10 @@ class Contents:
         """Read all that the group takes content from; what does not exist is left out."""
         if wants_keys(subject):
             await self._ensure_keys(subject)
-        names, namespace = needed(subject, site.place), subject.metadata.namespace
+        return await self.entries(subject.metadata.namespace, needed(subject, site.place))
+
+    async def entries(self, namespace: str, names: Needed) -> Content:
+        """Read the objects that are named; what does not exist is left out."""
         return Content(
             await self._entries(CONFIG_MAPS, namespace, names.config_maps),
             await self._entries(SECRETS, namespace, names.secrets),

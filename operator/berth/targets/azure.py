@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from berth.api.azure import Cloud, Credentials
+from berth.api.common import ObjectRef
 from berth.api.compute_target import AciPlace
 from berth.api.conditions import Reason
 from berth.core.errors import Gone, Terminal
@@ -21,11 +22,11 @@ from berth.plan.subject import Subject
 from berth.targets.base import Cluster, Object
 
 _LOOK_AGAIN_SECONDS = 60.0
-_ENTRY = "clientSecret"
 _BLIND = (
     "This operator may not see ComputeTargets, as where it is installed with watchNamespaces: "
     "it serves target AKS alone"
 )
+CLIENT_SECRET = "clientSecret"  # noqa: S105 - the name of an entry
 
 
 class Answer(Protocol):
@@ -87,7 +88,7 @@ class Site:
 
 
 class Places:
-    """The ComputeTargets of kind ACI: where they are, and who may use them."""
+    """The ComputeTargets: where they are, and who may use them."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class Places:
 
     async def admit(self, subject: Subject) -> None:
         """Raise Terminal unless the namespace may use the ComputeTarget that is named."""
-        place, namespace = self._of(subject), subject.metadata.namespace
+        place, namespace = self.place_of(subject), subject.metadata.namespace
         metadata = (await self._api.get(NAMESPACES, Key("", namespace)))["metadata"]
         if not place.spec.admits(namespace, metadata.get("labels", {}), self._operator_namespace):
             raise Terminal(
@@ -118,14 +119,14 @@ class Places:
 
     async def site_of(self, subject: Subject) -> Site:
         """Return where a ModelDeployment is served; raises Terminal where that is not known."""
-        return await self.site(self._of(subject))
+        return await self.site(self.place_of(subject))
 
     async def site(self, place: Place) -> Site:
         """Open the client of a ComputeTarget; raises Terminal where no one can sign in that way."""
         spec = place.spec
         if spec.aci is None:
             raise Terminal(Reason.CONFIG_INVALID, f"ComputeTarget {place.metadata.name} has no aci")
-        secret = await self._client_secret(spec.credentials)
+        secret = await self.secret(spec.credentials.secret_ref, CLIENT_SECRET)
         groups = await self._clients.container_groups(
             spec.aci.subscription_id, spec.cloud, spec.credentials, secret
         )
@@ -157,25 +158,30 @@ class Places:
         observed = self._store.get(key)
         return read_place(observed) if observed else None
 
-    def _of(self, subject: Subject) -> Place:
+    def place_of(self, subject: Subject) -> Place:
+        """Return the ComputeTarget that is named; raises Terminal where there is none of that kind."""
         reference = subject.spec.compute_target_ref
         name = reference.name if reference else ""
         place = self.get(Key("", name))
         if place is None:
             told = _BLIND if self._is_blind() else f"ComputeTarget {name} does not exist"
             raise Terminal(Reason.TARGET_NOT_AVAILABLE, told, _LOOK_AGAIN_SECONDS)
+        if place.spec.kind.value != subject.spec.target.value:
+            told = f"ComputeTarget {name} is of kind {place.spec.kind}, not {subject.spec.target}"
+            raise Terminal(Reason.TARGET_NOT_AVAILABLE, told, _LOOK_AGAIN_SECONDS)
         return place
 
-    async def _client_secret(self, credentials: Credentials) -> str | None:
-        if credentials.secret_ref is None:
+    async def secret(self, reference: ObjectRef | None, entry: str) -> str | None:
+        """Read an entry of a Secret of the operator's; raises Terminal where it is missing."""
+        if reference is None:
             return None
-        name = credentials.secret_ref.name
+        name = reference.name
         try:
             secret = await self._api.get(SECRETS, Key(self._operator_namespace, name))
         except Gone:
             raise _no_credentials(f"The operator's Secret {name} does not exist") from None
-        if not (encoded := secret.get("data", {}).get(_ENTRY)):
-            raise _no_credentials(f"The operator's Secret {name} has no key {_ENTRY}")
+        if not (encoded := secret.get("data", {}).get(entry)):
+            raise _no_credentials(f"The operator's Secret {name} has no key {entry}")
         return base64.b64decode(encoded).decode(errors="replace").strip()
 
 

@@ -31,6 +31,7 @@ ALL_IS_WELL = {
     Reason.QUOTA_AVAILABLE,
     Reason.CREDENTIALS_ACCEPTED,
     Reason.REGION_AVAILABLE,
+    Reason.HUB_AVAILABLE,
 }
 
 

@@ -1,0 +1,203 @@
+"""One IoT hub by the library of its service: JSON in and out, one request for each call, no retries.
+
+The library blocks, so that its calls run in threads of a pool that all hubs share.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import HttpResponseError, ODataV4Format, ServiceRequestError
+from azure.iot.hub import IoTHubConfigurationManager
+from azure.iot.hub.auth import AzureIdentityCredentialAdapter, ConnectionStringAuthentication
+from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics, QuerySpecification
+from azure.iot.hub.protocol.models import ConfigurationQueriesTestInput
+from msrest.exceptions import ClientException, ClientRequestError, HttpOperationError
+
+from berth.azure.credentials import SignIn
+from berth.azure.gate import Answer, Gate
+from berth.azure.limits import Budget
+
+SCOPE = "https://iothubs.azure.net/.default"
+MOST_DEPLOYMENTS = 100
+
+_CONNECT_SECONDS, _READ_SECONDS = 5, 20
+_CONTINUATION = "x-ms-continuation"
+
+Object = dict[str, Any]
+
+
+class HeldToken:
+    """Gives the library the token that was got for it: it asks in a thread, where nothing may be awaited."""
+
+    def __init__(self, sign_in: SignIn) -> None:
+        self._sign_in = sign_in
+        self._token: AccessToken | None = None
+
+    async def refresh(self) -> None:
+        """Get a token, which is asked for only when the last one is about to expire."""
+        self._token = await self._sign_in.get_token(SCOPE)
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:  # noqa: ANN401, ARG002 - as it is called
+        """Return the token."""
+        if self._token is None:
+            raise ServiceRequestError("No token was asked for")
+        return self._token
+
+
+class IotHub:
+    """The operations of one hub; they raise `Terminal`, `Transient`, `Gone` and `Postponed`."""
+
+    def __init__(
+        self,
+        host_name: str,
+        authentication: ConnectionStringAuthentication | HeldToken,
+        gate: Gate,
+        threads: Executor,
+        *,
+        ca_file: str | None = None,
+    ) -> None:
+        self._token = authentication if isinstance(authentication, HeldToken) else None
+        signed = AzureIdentityCredentialAdapter(authentication, SCOPE) if self._token else authentication
+        manager = IoTHubConfigurationManager(host=host_name, auth=signed)
+        self._protocol = manager.protocol
+        self._protocol.config.connection.timeout = (_CONNECT_SECONDS, _READ_SECONDS)
+        self._protocol.config.retry_policy.retries = 0
+        if ca_file:
+            self._protocol.config.connection.verify = ca_file
+        self._host_name = host_name
+        self._gate = gate
+        self._threads = threads
+
+    async def deployments(self) -> list[Object]:
+        """Read all deployments, of whomever, with what the hub has counted for each."""
+        call = partial(self._protocol.configuration.get_configurations, MOST_DEPLOYMENTS)
+        return list((await self._ask("list", Budget.CONFIGURATIONS, call)).body["value"])
+
+    async def deployment(self, deployment: str) -> Object:
+        """Read one deployment; raises Gone."""
+        call = partial(self._protocol.configuration.get, deployment)
+        return (await self._ask("get", Budget.CONFIGURATIONS, call)).body
+
+    async def create(self, document: Object) -> None:
+        """Make a deployment; raises Transient where there is one already, which the next look shows."""
+        call = partial(
+            self._protocol.configuration.create_or_update, document["id"], _configuration(document)
+        )
+        await self._ask("create", Budget.CONFIGURATIONS, call)
+
+    async def update(self, document: Object, etag: str) -> None:
+        """Change what may change; raises Transient where someone was faster."""
+        put = self._protocol.configuration.create_or_update
+        call = partial(put, document["id"], _configuration(document), f'"{etag}"')
+        await self._ask("update", Budget.CONFIGURATIONS, call)
+
+    async def delete(self, deployment: str, etag: str) -> None:
+        """Delete a deployment as it was seen; raises Gone, or Transient where someone has changed it."""
+        call = partial(self._protocol.configuration.delete, deployment, f'"{etag}"')
+        await self._ask("delete", Budget.CONFIGURATIONS, call)
+
+    async def test(self, condition: str, metrics: Mapping[str, str]) -> Object:
+        """Let the hub read a condition and queries, and return what is wrong with each."""
+        given = ConfigurationQueriesTestInput(target_condition=condition, custom_metric_queries=dict(metrics))
+        call = partial(self._protocol.configuration.test_queries, given)
+        return (await self._ask("test", Budget.CONFIGURATIONS, call)).body
+
+    async def query(self, query: str, *, most: int, pages: int = 1) -> list[Object]:
+        """Read what a query finds: at most so many items on each of so many pages."""
+        found: list[Object] = []
+        token: str | None = None
+        specification = QuerySpecification(query=query)
+        for _ in range(pages):
+            call = partial(self._protocol.query.get_twins, specification, token, str(most))
+            answer = await self._ask("query", Budget.QUERIES, call)
+            found += answer.body["value"]
+            token = answer.body["continuation"]
+            if not token:
+                break
+        return found
+
+    async def devices(self) -> Object:
+        """Count the devices that the hub knows."""
+        call = self._protocol.statistics.get_device_statistics
+        return (await self._ask("devices", Budget.REGISTRY, call)).body
+
+    async def connected(self) -> Object:
+        """Count the devices that are connected."""
+        call = self._protocol.statistics.get_service_statistics
+        return (await self._ask("connected", Budget.REGISTRY, call)).body
+
+    async def _ask(self, operation: str, budget: Budget, call: Callable[..., Any]) -> Answer:
+        async def send() -> Answer:
+            if self._token:
+                await self._token.refresh()
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, partial(_answered, call, self._host_name))
+
+        return await self._gate.call(operation, budget, send)
+
+
+def _answered(call: Callable[..., Any], host_name: str) -> Answer:
+    """Carry a call out, and say what went wrong in the words of Azure's other libraries."""
+    try:
+        response = call(raw=True).response
+    except HttpOperationError as error:
+        raise _refusal(error.response) from error
+    except ClientRequestError as error:
+        if _is_unknown(error):
+            raise _refused(HTTPStatus.NOT_FOUND, "HubNotFound", f"No hub is known as {host_name}") from error
+        raise ServiceRequestError(str(error), error=_innermost(error)) from error
+    except ClientException as error:
+        raise ServiceRequestError(str(error), error=error) from error
+    value = response.json() if response.content else {}
+    body = {"value": value} if isinstance(value, list) else value
+    return Answer(response.status_code, {**body, "continuation": response.headers.get(_CONTINUATION)})
+
+
+def _configuration(document: Object) -> Configuration:
+    return Configuration(
+        id=document["id"],
+        schema_version=document["schemaVersion"],
+        labels=document["labels"],
+        content=ConfigurationContent(modules_content=document["content"]["modulesContent"]),
+        target_condition=document["targetCondition"],
+        priority=document["priority"],
+        metrics=ConfigurationMetrics(queries=document["metrics"]["queries"]),
+    )
+
+
+def _refusal(response: Any) -> HttpResponseError:  # noqa: ANN401 - of the library beneath
+    code = response.headers.get("iothub-errorcode", "")
+    try:
+        told = str(json.loads(response.text).get("Message") or "")
+    except (ValueError, AttributeError):
+        told = ""
+    words = told.partition(";")[2] if told.startswith("ErrorCode:") else told
+    return _refused(response.status_code, code, words, response)
+
+
+def _refused(status: int, code: str, words: str, response: Any = None) -> HttpResponseError:  # noqa: ANN401 - of the library beneath
+    error = HttpResponseError(words or code or f"The hub answered {status}")
+    error.status_code, error.response = status, response
+    error.error = ODataV4Format({"code": code, "message": words})
+    return error
+
+
+def _is_unknown(error: BaseException) -> bool:
+    """Tell whether the name of the hub leads nowhere."""
+    return isinstance(_innermost(error), socket.gaierror)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return the first cause: the library, requests and urllib3 wrap it, each in its own way."""
+    inner: object = getattr(error, "inner_exception", None) or getattr(error, "reason", None)
+    for candidate in (inner, *getattr(error, "args", ()), error.__cause__, error.__context__):
+        if isinstance(candidate, BaseException) and candidate is not error:
+            return _innermost(candidate)
+    return error

@@ -1,0 +1,152 @@
+"""The hubs that ComputeTargets name, and one list of a hub's deployments for all who look."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from berth.api.azure import Cloud, Credentials
+from berth.api.conditions import Reason
+from berth.api.iot_hub import DeviceCounts, IotEdgePlace, IotEdgePlaceStatus
+from berth.core.errors import Terminal
+from berth.plan.compute_target_status import Place
+from berth.plan.edge_fleet import owner_of
+from berth.plan.edge_plan import INTERVAL_SECONDS
+from berth.plan.hub_room import HubRoom
+from berth.plan.subject import Subject
+from berth.targets.aci_content import Contents
+from berth.targets.azure import CLIENT_SECRET, Places
+from berth.targets.base import Object
+
+CONNECTION_STRING = "connectionString"
+
+Json = Mapping[str, Any]
+
+
+class Hub(Protocol):
+    """The operations of one hub."""
+
+    async def deployments(self) -> list[Object]:
+        """Read all deployments, of whomever, with what the hub has counted for each."""
+
+    async def create(self, document: Object) -> None:
+        """Make a deployment."""
+
+    async def update(self, document: Object, etag: str) -> None:
+        """Change what may change of a deployment."""
+
+    async def delete(self, deployment: str, etag: str) -> None:
+        """Delete a deployment; raises Gone."""
+
+    async def test(self, condition: str, metrics: Mapping[str, str]) -> Object:
+        """Let the hub read a condition and queries."""
+
+    async def query(self, query: str, *, most: int, pages: int = 1) -> list[Object]:
+        """Read what a query finds."""
+
+    async def devices(self) -> Object:
+        """Count the devices that the hub knows."""
+
+    async def connected(self) -> Object:
+        """Count the devices that are connected."""
+
+
+class HubClients(Protocol):
+    """Opens clients of hubs."""
+
+    async def iot_hub(
+        self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
+    ) -> Hub:
+        """Return the client of a hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubSite:
+    """A hub, and its client."""
+
+    place: IotEdgePlace
+    hub: Hub
+
+
+class HubSites:
+    """The ComputeTargets of kind IoTEdge."""
+
+    def __init__(self, places: Places, clients: HubClients) -> None:
+        self._places = places
+        self._clients = clients
+
+    async def admit(self, subject: Subject) -> None:
+        """Raise Terminal unless the namespace may use the ComputeTarget that is named."""
+        await self._places.admit(subject)
+
+    async def site_of(self, subject: Subject) -> HubSite:
+        """Return the hub of a ModelDeployment; raises Terminal where that is not known."""
+        return await self.site(self._places.place_of(subject))
+
+    async def site(self, place: Place) -> HubSite:
+        """Open the client of a ComputeTarget; raises Terminal where no one can sign in that way."""
+        spec, hub = place.spec, place.spec.iot_edge
+        if hub is None:
+            raise Terminal(Reason.CONFIG_INVALID, f"ComputeTarget {place.metadata.name} has no iotEdge")
+        secret = await self._places.secret(hub.connection_string_ref, CONNECTION_STRING)
+        if secret is None:
+            secret = await self._places.secret(spec.credentials.secret_ref, CLIENT_SECRET)
+        return HubSite(hub, await self._clients.iot_hub(hub, spec.cloud, spec.credentials, secret))
+
+
+@dataclass(frozen=True, slots=True)
+class HubListing:
+    """The deployments of a hub at one moment."""
+
+    at: float
+    documents: Sequence[Json]
+
+    def room(self, place: IotEdgePlace, cluster: str) -> HubRoom:
+        """Count them against what may be there."""
+        owners = [owner_of(document) for document in self.documents]
+        own = sum(owner is not None and owner.cluster == cluster for owner in owners)
+        return HubRoom.of(place, own, len(self.documents))
+
+
+class HubListings:
+    """Keeps the last list of each hub."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kept: dict[str, HubListing] = {}
+        self._changed: dict[str, float] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def recent(self, site: HubSite, longest: float) -> HubListing:
+        """Return a list that is at most so many seconds old, and has seen all that this operator did."""
+        name = site.place.host_name
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            kept, now = self._kept.get(name), self._clock()
+            is_fresh = kept is not None and now - kept.at < longest
+            if kept is None or not is_fresh or kept.at <= self._changed.get(name, float("-inf")):
+                kept = self._kept[name] = HubListing(now, await site.hub.deployments())
+            return kept
+
+    def changed(self, site: HubSite) -> None:
+        """Ask anew next time."""
+        self._changed[site.place.host_name] = self._clock()
+
+
+class HubLook:
+    """Tells what is used and free in a hub."""
+
+    def __init__(self, sites: HubSites, contents: Contents, listings: HubListings) -> None:
+        self._sites = sites
+        self._contents = contents
+        self._listings = listings
+
+    async def look(self, place: Place) -> IotEdgePlaceStatus:
+        """Read what is used and free in a hub."""
+        site = await self._sites.site(place)
+        listing = await self._listings.recent(site, INTERVAL_SECONDS)
+        room = listing.room(site.place, await self._contents.cluster())
+        everyone, connected = await site.hub.devices(), await site.hub.connected()
+        counts = DeviceCounts(
+            connected=connected.get("connectedDeviceCount") or 0, all=everyone.get("totalDeviceCount") or 0
+        )
+        return room.status(site.place, counts)
