@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
-from berth_sandbox import chart, emulator, folders, images
+from berth_sandbox import chart, emulator, folders, images, plant
 from berth_sandbox.access import Access, Provider
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.forward import forwarded, post
@@ -22,11 +22,12 @@ NAMESPACE = "demo"
 ALLOWED = {"team": "a"}  # by the ComputeTarget of examples/
 READY_SECONDS = 300
 MODELS = "examples/iris/out"
-MORE = ("aci.yaml",)  # what the kustomization leaves out, since not everyone has an Azure
+MORE = ("aci.yaml", "iot-edge.yaml")  # what the kustomization leaves out, since not everyone has an Azure
 COLUMNS = ("NAME", "TARGET", "READY", "SECONDS", "ENDPOINT", "REQUEST", "ANSWER")
 NOTE = (
-    "The Azure of iris-aci is emulated in the cluster: no DNS knows the name, "
-    "so the Pod behind the container group was asked."
+    "Azure and the devices are emulated in the cluster: no DNS knows the names, "
+    "so the Pods behind the container group and the module were asked.\n"
+    f"{plant.CUT_OFF} was cut off from its hub first, and goes on: by HTTP, and from amlInput to amlOutput."
 )
 NEXT = """
 Go on with
@@ -35,6 +36,7 @@ Go on with
     kubectl get mdep -A
     kubectl patch mdep -n demo iris-onnx --type merge -p '{"spec": {"scaling": {"replicas": 2}}}'
     kubectl describe mdep -n demo iris-aci
+    kubectl get mdep -n demo iris-edge -o yaml
     kubectl get ctgt
     kubectl explain mdep.spec
 
@@ -56,6 +58,7 @@ EXAMPLES = (
     Example("iris-score-py", "AKS", "/score", {"data": [[5.1, 3.5, 1.4, 0.2]]}, needs_key=True),
     Example("iris-onnx", "AKS", "/v1/models/iris:predict", {"instances": [[6.3, 3.3, 6.0, 2.5]]}),
     Example("iris-aci", "ACI", "/score", {"data": [[5.1, 3.5, 1.4, 0.2]]}, needs_key=True),
+    Example("iris-edge", "IoTEdge", "/score", {"data": [[6.3, 3.3, 6.0, 2.5]]}),
 )
 
 
@@ -65,22 +68,24 @@ def show(provider: Provider, cluster: str) -> Access:
     access = provider.up(cluster)
     provider.load(cluster, images.OWN)
     chart.install(access)
-    emulator.install(access)
-    train()
+    emulator.install(access, train())
     applied = apply(access)
     seconds = wait_until_ready(access, applied)
+    plant.cut_off(access)
     rows = [row(access, example, seconds[example.name]) for example in EXAMPLES]
+    rows.append(message_row(access, EXAMPLES[-1]))
     print(f"\n{render(COLUMNS, rows)}\n\n{NOTE}\n\nAll of it took {time.monotonic() - started:.0f} s.")
     return access
 
 
-def train() -> None:
-    """Train the models of the examples, unless they are there already."""
+def train() -> bytes:
+    """Train the models of the examples, unless they are there already; return the one in ONNX."""
     output = folders.REPOSITORY / MODELS
     if not (output / "model.onnx").exists():  # the last that is written
         with step("training a model on the iris data"):
             script = folders.REPOSITORY / "examples" / "iris" / "train.py"
             Runner().run(sys.executable, script, output)
+    return (output / "model.onnx").read_bytes()
 
 
 def apply(access: Access) -> float:
@@ -128,17 +133,36 @@ def row(access: Access, example: Example, seconds: float) -> Sequence[str]:
     )
     with reached(access, deployment) as url:
         answer = post(url + example.path, example.body, headers)
-    endpoint = urljoin(deployment["status"]["scoringUri"], example.path)
+    endpoint = urljoin(_endpoint(deployment), example.path)
     return (
         *(example.name, example.target, "True", f"{seconds:.1f}", endpoint),
         *(json.dumps(example.body), answer.strip()),
     )
 
 
+def message_row(access: Access, example: Example) -> Sequence[str]:
+    """Send a message through the cut-off device and return the line of the table."""
+    result = plant.send(access, example.body)
+    if (said := result["properties"].get("AzureMLResponse")) != "OK":
+        raise SandboxError(f"{example.name} answered a message with {said}: {result['body']}")
+    where = f"{plant.CUT_OFF}: amlInput to amlOutput"
+    return (example.name, example.target, "True", "", where, json.dumps(example.body), result["body"])
+
+
+def _endpoint(deployment: Mapping[str, Any]) -> str:
+    if deployment["spec"]["target"] == "IoTEdge":
+        return f"http://{plant.CUT_OFF}:{plant.PORT}/"
+    uri: str = deployment["status"]["scoringUri"]
+    return uri
+
+
 def reached(access: Access, deployment: Mapping[str, Any]) -> AbstractContextManager[str]:
     """Make a ModelDeployment's endpoint reachable for the block, which gets its URL."""
-    if deployment["spec"]["target"] == "ACI":
-        return emulator.forwarded_group(access, deployment)
+    match deployment["spec"]["target"]:
+        case "ACI":
+            return emulator.forwarded_group(access, deployment)
+        case "IoTEdge":
+            return plant.forwarded_module(access)
     return forwarded(access, NAMESPACE, f"service/{_name(deployment)}")
 
 

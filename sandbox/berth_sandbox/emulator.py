@@ -1,7 +1,7 @@
 """The emulated Azure in a cluster, and the ComputeTarget that leads Berth there."""
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import trustme
 import yaml
 
-from berth_sandbox import chart, folders, images
+from berth_sandbox import chart, folders, images, plant
 from berth_sandbox.access import Access
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.forward import forwarded
@@ -23,24 +23,29 @@ PLACE = folders.REPOSITORY / "examples" / "compute-target.yaml"
 NAMESPACE = "azure"
 GROUPS_NAMESPACE = "azure-container-groups"
 SETTINGS = "settings"
+WEBSITE = "example.org"
 URL = "https://azure.azure.svc"
 CLIENT_SECRET = "of an emulator"  # whoever is in the cluster may use it
 
 Object = dict[str, Any]
 
 
-def install(access: Access) -> None:
-    """Run the emulated Azure as it is in this checkout, and let Berth use it as examples/ say."""
+def install(access: Access, model: bytes) -> None:
+    """Run the emulated Azure as it is in this checkout, and let Berth use it as examples/ say.
+
+    The model is what devices find where examples/iot-edge.yaml says.
+    """
     with step("starting an emulated Azure"):
         place = yaml.safe_load(PLACE.read_text())
         authority = _authority(access) or _new_authority()
         configuration = _configuration(place["spec"], _digest(authority))
         settings = {**authority, "configuration.json": json.dumps(configuration)}
-        _apply(access, *_objects(settings))
+        _apply(access, *_objects(settings), *plant.gateways(), _website(model))
         _wait_until_serving(access)
         place["spec"]["cloud"] = _cloud(authority["ca.pem"])
         name = place["spec"]["credentials"]["secretRef"]["name"]
         _apply(access, _secret(chart.SYSTEM_NAMESPACE, name, {"clientSecret": CLIENT_SECRET}), place)
+        _apply(access, *_hub(authority["ca.pem"]))
 
 
 @contextmanager
@@ -94,8 +99,26 @@ def _configuration(place: Mapping[str, Any], signing_key: str) -> Object:
     return {
         "tenants": {credentials["tenantId"]: {credentials["clientId"]: application}},
         "subscriptions": {aci["subscriptionId"]: subscription},
+        "hubs": {plant.HUB: plant.configuration()},
+        "websites": {WEBSITE: f"/srv/{WEBSITE}"},
         "signingKey": signing_key,
     }
+
+
+def _hub(certificate: str) -> Iterator[Object]:
+    """Give the ComputeTarget of the emulated hub, which is the user's but for where it is."""
+    place = yaml.safe_load(plant.PLACE.read_text())
+    place["spec"]["cloud"] = _cloud(certificate)
+    place["spec"]["iotEdge"]["hostName"] = plant.HOST
+    name = place["spec"]["iotEdge"]["connectionStringRef"]["name"]
+    yield _secret(chart.SYSTEM_NAMESPACE, name, {"connectionString": plant.connection_string()})
+    yield place
+
+
+def _website(model: bytes) -> Object:
+    metadata = {"name": "website", "namespace": NAMESPACE}
+    files = {"model.onnx": b64encode(model).decode()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": files}
 
 
 def _cloud(certificate: str) -> Object:
@@ -108,9 +131,16 @@ def _objects(settings: Mapping[str, str]) -> Iterator[Object]:
         if each["kind"] == "Deployment":
             template = each["spec"]["template"]
             template["metadata"]["annotations"] = {"azure.berth.dev/settings": _digest(settings)}
-            template["spec"]["containers"][0]["image"] = images.AZURE.reference
+            (container,) = template["spec"]["containers"]
+            container["image"] = images.AZURE.reference
+            container["args"] = [_tagged(argument) for argument in container["args"]]
         yield each
     yield _secret(NAMESPACE, SETTINGS, settings)
+
+
+def _tagged(argument: str) -> str:
+    option = "--helper="
+    return f"{option}{images.AZURE.reference}" if argument.startswith(option) else argument
 
 
 def _digest(entries: Mapping[str, str]) -> str:

@@ -22,14 +22,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
 def berth(cluster: Access) -> Access:
     """The cluster with Berth installed in it by its Helm chart, and an Azure to go to."""
     chart.install(cluster)
-    emulator.install(cluster)
+    emulator.install(cluster, demo.train())
     return cluster
 
 
 @pytest.fixture(scope="session")
 def examples(berth: Access) -> Iterator[Access]:
     """The examples, applied and ready as in the demo."""
-    demo.train()
     demo.wait_until_ready(berth, demo.apply(berth))
     yield berth
     berth.kubectl("delete", "mdep", "--all", f"--namespace={demo.NAMESPACE}", "--timeout=60s")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from berth_sandbox import demo, images, kind
+from berth_sandbox import demo, images, kind, plant
 from berth_sandbox.access import Access
 from berth_sandbox.demo import EXAMPLES, NAMESPACE, Example, is_ready
 from berth_sandbox.errors import SandboxError
@@ -18,6 +18,7 @@ GROUP = next(example for example in EXAMPLES if example.name == "iris-aci")
 HOSTS: dict[str, Callable[[Example], str]] = {
     "AKS": lambda example: f"http://{example.name}.{NAMESPACE}.svc",
     "ACI": lambda example: rf"http://{example.name}-[-a-z0-9]+\.eastus\.azurecontainer\.io",
+    "IoTEdge": lambda _: f"http://{plant.CUT_OFF}",
 }
 CLASSES = ["setosa", "versicolor", "virginica"]
 PATIENCE_SECONDS = 120

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from berth_sandbox.azure.backing import Backing
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.configuration import configure
+from berth_sandbox.azure.devices.objects import Surroundings
+from berth_sandbox.azure.devices.service import devices_served
 from berth_sandbox.azure.iot_hub.manifest_rules import own_rules
 from berth_sandbox.azure.iot_hub.schemas import OfficialRules
 from berth_sandbox.azure.pods.api import in_cluster
@@ -39,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     pace.add_argument(
         "--pods", metavar="NAMESPACE", help="run the groups as Pods of this cluster's namespace"
     )
+    parser.add_argument(
+        "--devices",
+        metavar="NAMESPACE",
+        help="run the modules of devices that have a gateway as Pods of this namespace",
+    )
+    parser.add_argument("--helper", metavar="IMAGE", help="with Python: it prepares volumes of devices")
     return parser
 
 
@@ -46,7 +55,10 @@ async def _serve(options: argparse.Namespace) -> None:
     rules = OfficialRules(options.schemas) if options.schemas else own_rules
     async with _backing(options.pods) as backing:
         azure = Azure(backing=backing, clock=Clock(options.factor), manifest_rules=rules)
-        await _serve_groups(azure, options)
+        if options.configuration:
+            configure(azure, json.loads(options.configuration.read_text()))
+        async with _devices(azure, options):
+            await _serve_until_told(azure, options)
 
 
 @asynccontextmanager
@@ -60,9 +72,19 @@ async def _backing(namespace: str | None) -> AsyncIterator[Backing]:
         yield pods
 
 
-async def _serve_groups(azure: Azure, options: argparse.Namespace) -> None:
-    if options.configuration:
-        configure(azure, json.loads(options.configuration.read_text()))
+@asynccontextmanager
+async def _devices(azure: Azure, options: argparse.Namespace) -> AsyncIterator[None]:
+    if options.devices is None:
+        yield
+        return
+    address = socket.gethostbyname(options.name[0])
+    hosts = tuple((address, website) for website in azure.websites)
+    surroundings = Surroundings(options.helper, (options.folder / "ca.pem").read_text(), hosts)
+    async with in_cluster(options.devices) as api, devices_served(azure, api, surroundings, options.host):
+        yield
+
+
+async def _serve_until_told(azure: Azure, options: argparse.Namespace) -> None:
     told_to_end = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told_to_end.set)

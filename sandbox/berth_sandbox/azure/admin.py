@@ -43,6 +43,8 @@ class Admin:
             web.get(f"{PREFIX}/hubs/{{hub}}", _checked(self._hub)),
             web.post(f"{PREFIX}/hubs/{{hub}}/devices", _checked(self._register_devices)),
             web.put(f"{PREFIX}/hubs/{{hub}}/devices", _checked(self._steer_devices)),
+            web.get(f"{PREFIX}/hubs/{{hub}}/devices/{{device}}/messages", _checked(self._messages)),
+            web.post(f"{PREFIX}/hubs/{{hub}}/devices/{{device}}/messages", _checked(self._send)),
             web.delete(f"{PREFIX}/hubs/{{hub}}/configurations", _checked(self._delete_configuration)),
         ]
 
@@ -116,6 +118,15 @@ class Admin:
     async def _delete_configuration(self, received: web.Request) -> web.Response:
         self._asked_hub(received).delete_configuration(received.query["id"], None)
         return await self._hub(received)
+
+    async def _messages(self, received: web.Request) -> web.Response:
+        found = iot_hub.sent_upstream(self._asked_hub(received), received.match_info["device"])
+        return web.json_response({"value": found})
+
+    async def _send(self, received: web.Request) -> web.Response:
+        device = received.match_info["device"]
+        iot_hub.send(self._asked_hub(received), device, await received.json())
+        return web.json_response({})
 
     def _asked_hub(self, received: web.Request) -> Hub:
         return self._azure.hubs.hub(received.match_info["hub"])

@@ -1,6 +1,7 @@
 """All parts of the emulated Azure, put together."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from berth_sandbox.azure.backing import Backing
 from berth_sandbox.azure.clock import Clock
@@ -31,6 +32,8 @@ class Azure:
     requests: RequestLog = field(default_factory=RequestLog)
     hubs: IotHubs = field(default_factory=IotHubs)
     manifest_rules: Rules = own_rules
+    websites: dict[str, Path] = field(default_factory=dict)
+    """Folders of files that are to be had under other names than Azure's."""
     service: ContainerInstances = field(init=False)
     manager: ResourceManager = field(init=False)
     entra: Entra = field(init=False)

@@ -1,5 +1,7 @@
 """Tenants, applications and subscriptions, as JSON."""
 
+from pathlib import Path
+
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.directory import Application, FederatedCredential
 from berth_sandbox.azure.iot_hub.setup import add_hub
@@ -14,7 +16,8 @@ def configure(azure: Azure, document: Document) -> None:
 
     `{"tenants": {TENANT: {CLIENT_ID: {"secrets": {SECRET: null}, "federated": [{"issuer", "subject"}]}}},
     "subscriptions": {ID: {"tenant": TENANT, "resourceGroups": [...], "quotas": {...}, "enabled": true}},
-    "hubs": {NAME: {"hosts": [...], "policies": {"iothubowner": KEY}, "devices": {ID: {TAG: VALUE}}, ...}}}`
+    "hubs": {NAME: {"hosts": [...], "policies": {"iothubowner": KEY}, "devices": {ID: {TAG: VALUE}}, ...}},
+    "websites": {HOST: FOLDER}}`
     """
     for tenant, applications in document.get("tenants", {}).items():
         azure.directory.register(tenant, [application(*entry) for entry in applications.items()])
@@ -24,6 +27,7 @@ def configure(azure: Azure, document: Document) -> None:
         azure.service.subscriptions[name.lower()] = subscription(name, described)
     for name, described in document.get("hubs", {}).items():
         add_hub(azure, name, described)
+    azure.websites |= {host: Path(folder) for host, folder in document.get("websites", {}).items()}
 
 
 def application(client_id: str, described: Document) -> Application:

@@ -14,6 +14,7 @@ from aiohttp import web
 from berth_sandbox.azure.admin import Admin
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.front import Front
+from berth_sandbox.azure.websites import Websites
 
 LOOPBACK = ("127.0.0.1", "localhost")
 MOST_BYTES = 4 * 2**20  # of a request to Azure Resource Manager
@@ -44,7 +45,8 @@ async def served(
     """Serve Azure until the block ends; `folder` keeps the authority, so that a restart needs no new one."""
     authority = _authority(folder)
     application = web.Application(client_max_size=MOST_BYTES)
-    application.add_routes([*Admin(azure).routes(), web.route("*", "/{path:.*}", Front(azure).handle)])
+    others = Websites(azure.websites, Front(azure).handle)
+    application.add_routes([*Admin(azure).routes(), web.route("*", "/{path:.*}", others.handle)])
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
     await runner.setup()
     try:

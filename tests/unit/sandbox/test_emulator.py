@@ -17,6 +17,8 @@ from berth_sandbox.errors import SandboxError
 
 Object = dict[str, Any]
 
+MODEL = b"\x08\x01"
+
 
 @dataclass(frozen=True)
 class Cluster(Access):
@@ -45,7 +47,7 @@ class Cluster(Access):
 @pytest.fixture
 def cluster() -> Cluster:
     made = Cluster()
-    emulator.install(made)
+    emulator.install(made, MODEL)
     return made
 
 
@@ -106,20 +108,20 @@ def test_the_certificate_is_for_the_name_by_which_berth_calls(cluster: Cluster) 
 
 def test_again_nothing_changes_and_no_pod_is_made_anew(cluster: Cluster) -> None:
     before = json.dumps(cluster.objects)
-    emulator.install(cluster)
+    emulator.install(cluster, MODEL)
     assert json.dumps(cluster.objects) == before
 
 
 def test_new_settings_make_a_new_pod(cluster: Cluster) -> None:
     before = annotations(cluster)
     del cluster.objects["Secret/settings"]
-    emulator.install(cluster)
+    emulator.install(cluster, MODEL)
     assert annotations(cluster) != before
 
 
 def test_an_emulator_that_does_not_start_is_told_with_its_last_words() -> None:
     with pytest.raises(SandboxError, match=r"(?s)rollout failed.*the port is taken"):
-        emulator.install(Cluster(failing="rollout"))
+        emulator.install(Cluster(failing="rollout"), MODEL)
 
 
 def test_a_group_without_a_pod_is_told(cluster: Cluster) -> None:

@@ -300,7 +300,7 @@ class Pods:
     def backs(self, device: str) -> bool:
         return device == "real"
 
-    def run(self, device: str, modules: Any) -> None:
+    def run(self, device: str, modules: Any, manifest: Any) -> None:
         self.told[device] = set(modules)
 
     def views(self, device: str, now: float) -> dict[str, ModuleView]:

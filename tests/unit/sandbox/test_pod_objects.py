@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from berth_sandbox.azure.launch import launch
 from berth_sandbox.azure.names import GroupId
-from berth_sandbox.azure.pods.objects import GROUP, ID, START, Objects
+from berth_sandbox.azure.pods.objects import GROUP, ID, Objects
+from berth_sandbox.azure.pods.parts import START
 
 Object = dict[str, Any]
 

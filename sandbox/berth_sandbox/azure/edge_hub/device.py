@@ -18,6 +18,20 @@ API_VERSION = "2018-06-28"
 GENERATION = "638000000000000000"
 
 
+def module_environment(hub: EdgeHub, module: str, *, gateway: str, workload: str) -> dict[str, str]:
+    """Return the variables that the edge agent sets in a module; `workload` is a URI."""
+    return {
+        "IOTEDGE_WORKLOADURI": workload,
+        "IOTEDGE_APIVERSION": API_VERSION,
+        "IOTEDGE_MODULEGENERATIONID": GENERATION,
+        "IOTEDGE_MODULEID": module,
+        "IOTEDGE_DEVICEID": hub.device,
+        "IOTEDGE_IOTHUBHOSTNAME": hub.hub,
+        "IOTEDGE_GATEWAYHOSTNAME": gateway,
+        "IOTEDGE_AUTHSCHEME": "sasToken",
+    }
+
+
 class EdgeServices:
     """The hub and the workload API of one device, with keys and a certificate authority of their own."""
 
@@ -41,16 +55,7 @@ class EdgeServices:
 
     def environment(self, module: str) -> dict[str, str]:
         """Return the variables that the edge agent sets in a module."""
-        return {
-            "IOTEDGE_WORKLOADURI": f"unix://{self.socket}",
-            "IOTEDGE_APIVERSION": API_VERSION,
-            "IOTEDGE_MODULEGENERATIONID": GENERATION,
-            "IOTEDGE_MODULEID": module,
-            "IOTEDGE_DEVICEID": self.hub.device,
-            "IOTEDGE_IOTHUBHOSTNAME": self.hub.hub,
-            "IOTEDGE_GATEWAYHOSTNAME": self._address,
-            "IOTEDGE_AUTHSCHEME": "sasToken",
-        }
+        return module_environment(self.hub, module, gateway=self._address, workload=f"unix://{self.socket}")
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[None]:

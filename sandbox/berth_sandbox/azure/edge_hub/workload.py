@@ -2,8 +2,8 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -22,9 +22,13 @@ class WorkloadApi:
         self.broken = False
         """Whether every call fails."""
 
-    @asynccontextmanager
-    async def served(self, socket: Path) -> AsyncIterator[None]:
+    def served(self, socket: Path) -> AbstractAsyncContextManager[None]:
         """Answer on a socket until the block ends."""
+        return self.served_by(lambda runner: web.UnixSite(runner, str(socket)))
+
+    @asynccontextmanager
+    async def served_by(self, site: Callable[[web.AppRunner], web.BaseSite]) -> AsyncIterator[None]:
+        """Answer wherever a site is, until the block ends."""
         application = web.Application(middlewares=[self._break])
         application.add_routes(
             [
@@ -35,7 +39,7 @@ class WorkloadApi:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
         await runner.setup()
         try:
-            await web.UnixSite(runner, str(socket)).start()
+            await site(runner).start()
             yield
         finally:
             await runner.cleanup()

@@ -1,8 +1,10 @@
 """What the emulator's own interface can do with hubs and their devices."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from berth_sandbox.azure.edge_hub.messages import Identity, Message
 from berth_sandbox.azure.iot_hub.hub import Hub
 from berth_sandbox.azure.iot_hub.modules import ModuleBehaviour
 from berth_sandbox.azure.iot_hub.setup import add_devices
@@ -31,6 +33,30 @@ def steer(hub: Hub, document: Mapping[str, Any]) -> None:
 def register(hub: Hub, document: Mapping[str, Any]) -> None:
     """Register devices: `{"devices": {ID: {TAG: VALUE}}, "fleets": [...]}`."""
     add_devices(hub, document)
+
+
+def send(hub: Hub, device: str, document: Mapping[str, Any]) -> None:
+    """Give the edge hub of a device a message as if one of its modules had sent it.
+
+    `{"module": "camera", "output": "features", "body": {...}, "properties": {...}}`
+    """
+    source = Identity(device, document["module"])
+    body = json.dumps(document["body"]).encode()
+    properties = document.get("properties", {})
+    hub.edges[device].hub.deliver(Message(source, document.get("output"), properties, body))
+
+
+def sent_upstream(hub: Hub, device: str) -> list[Document]:
+    """Return what the edge hub of a device has, or had, for the hub in the cloud."""
+    return [
+        {
+            "module": message.source.module,
+            "output": message.output,
+            "properties": dict(message.properties),
+            "body": message.body.decode(errors="replace"),
+        }
+        for message in hub.edges[device].hub.upstream
+    ]
 
 
 def overview(hub: Hub) -> Document:

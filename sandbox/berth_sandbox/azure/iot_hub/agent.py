@@ -128,12 +128,17 @@ class Situation:
                 moment = min(moment, situation.at)
             situation, moment = situation.parent, min(moment, plan.start)
 
-    def lives(self, now: float) -> Mapping[str, Life]:
-        """Return what runs on the device, whether or not the hub knows it."""
+    def acted_on(self, now: float) -> "Situation":
+        """Return the latest situation that the agent has done something about."""
         situation = self
         while now < situation.plan().done and situation.parent:
             situation = situation.parent
-        return situation.plan().after if now >= situation.plan().done else {}
+        return situation
+
+    def lives(self, now: float) -> Mapping[str, Life]:
+        """Return what runs on the device, whether or not the hub knows it."""
+        plan = self.acted_on(now).plan()
+        return plan.after if now >= plan.done else {}
 
     def last_heard(self, now: float) -> float:
         """Return when the device was in touch with the hub for the last time."""

@@ -110,3 +110,8 @@ class Manifest:
     def agent(self) -> Document:
         """Return the desired properties of the agent."""
         return self.twins.get(AGENT, {})
+
+    @property
+    def edge_hub(self) -> Document:
+        """Return the desired properties of the edge hub."""
+        return self.twins.get(EDGE_HUB, {})

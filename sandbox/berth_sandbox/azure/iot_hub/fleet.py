@@ -152,13 +152,16 @@ class Fleet:
         self.settle(now)
         for name, device in self.devices.items() if self.backing else ():
             if self.backing and self.backing.backs(name):
-                lives = device.situation.lives(now)
-                self.backing.run(name, {module: life.spec for module, life in lives.items()})
+                acted = device.situation.acted_on(now)
+                lives = acted.lives(now)
+                specs = {module: life.spec for module, life in lives.items()}
+                self.backing.run(name, specs, acted.told.manifest)
 
     def really_seen(self, device: Device, now: float) -> Mapping[str, ModuleView] | None:
-        """Return what is to be seen of modules that really run, if those of the device do."""
+        """Return what the agent tells of modules that really run, if those of the device do."""
         backing = self.backing
-        return backing.views(device.id, now) if backing and backing.backs(device.id) else None
+        told = backing and backing.backs(device.id) and device.situation.conditions.online
+        return backing.views(device.id, now) if backing and told else None
 
     def settle(self, now: float) -> None:
         """Let all runs take place that should have by now, one after the other."""

@@ -51,6 +51,10 @@ class IotHubs:
         """Return a hub by its name."""
         return self._served[name].hub
 
+    def all(self) -> list[Hub]:
+        """Return all hubs."""
+        return [served.hub for served in self._served.values()]
+
     def access(self, name: str) -> Access:
         """Return who may use a hub."""
         return self._served[name].access

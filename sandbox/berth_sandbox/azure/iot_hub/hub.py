@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from berth_sandbox.azure.clock import Clock
+from berth_sandbox.azure.devices.device import NetworkDevice
 from berth_sandbox.azure.iot_hub import configuration as configurations
 from berth_sandbox.azure.iot_hub import content as contents
 from berth_sandbox.azure.iot_hub import documents, errors, etags
@@ -30,6 +31,8 @@ class Hub:
     clock: Clock
     fleet: Fleet
     sku: Sku = field(default_factory=Sku)
+    edges: Mapping[str, NetworkDevice] = field(default_factory=dict)
+    """Devices that their modules reach over a network."""
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.fleet)

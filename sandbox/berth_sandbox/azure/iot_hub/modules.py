@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from berth_sandbox.azure.iot_hub.content import Manifest
+
 FIRST_BACK_OFF = 10.0
 LONGEST_BACK_OFF = 300.0
 MOST_RESTARTS = 20
@@ -127,8 +129,8 @@ class ModuleBacking(Protocol):
     def backs(self, device: str) -> bool:
         """Tell whether this runs the modules of a device."""
 
-    def run(self, device: str, modules: Mapping[str, Mapping[str, Any]]) -> None:
-        """Let these modules run and no others; each is as the agent was told of it."""
+    def run(self, device: str, modules: Mapping[str, Mapping[str, Any]], manifest: Manifest) -> None:
+        """Let these modules run and no others; each is as the agent was told of it, by the manifest."""
 
     def views(self, device: str, now: float) -> Mapping[str, ModuleView]:
         """Tell how the modules fare; `now` is the service's time in seconds since 1970."""

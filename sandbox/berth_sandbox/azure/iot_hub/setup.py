@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from berth_sandbox.azure.devices.device import Gateway, NetworkDevice
 from berth_sandbox.azure.iot_hub.access import BUILT_IN, RIGHTS, Access, Policy
 from berth_sandbox.azure.iot_hub.fleet import Fleet, Timing
 from berth_sandbox.azure.iot_hub.hub import Hub
@@ -19,10 +20,13 @@ def add_hub(azure: "Azure", name: str, described: Document) -> Hub:
 
     `{"hosts": [...], "subscription": ID, "resourceGroup": NAME, "sku": "S1", "units": 1,
     "policies": {"iothubowner": KEY}, "roles": {CLIENT_ID: [RIGHT]}, "timing": {...}, "rates": {...},
-    "devices": {ID: {TAG: VALUE}}, "fleets": [{"prefix": "line-", "count": 10000, "tags": {...}}]}`
+    "devices": {ID: {TAG: VALUE}}, "fleets": [{"prefix": "line-", "count": 10000, "tags": {...}}],
+    "gateways": {ID: {"name": HOST, "hub_port": 8883, "workload_port": 15580}},
+    "configurations": {ID: {...}}}`
     """
     fleet = Fleet(Timing(**described.get("timing", {})), azure.manifest_rules)
-    hub = Hub(name, azure.clock, fleet, Sku(described.get("sku", "S1"), described.get("units", 1)))
+    sku = Sku(described.get("sku", "S1"), described.get("units", 1))
+    hub = Hub(name, azure.clock, fleet, sku, _edges(name, described))
     access = Access(
         azure.directory,
         {policy: Policy(*_policy(policy, entry)) for policy, entry in described.get("policies", {}).items()},
@@ -32,6 +36,8 @@ def add_hub(azure: "Azure", name: str, described: Document) -> Hub:
     rates.rates.update(described.get("rates", {}))
     azure.hubs.serve(hub, access, _hosts(name, described), rates, _resource(name, described, hub.sku))
     add_devices(hub, described)
+    for configuration, body in described.get("configurations", {}).items():
+        hub.put_configuration(configuration, body, None)
     return hub
 
 
@@ -42,6 +48,12 @@ def add_devices(hub: Hub, described: Mapping[str, Any]) -> None:
     for fleet in described.get("fleets", ()):
         names = [f"{fleet['prefix']}{number}" for number in range(fleet["count"])]
         hub.register(names, fleet.get("tags", {}))
+
+
+def _edges(name: str, described: Mapping[str, Any]) -> dict[str, NetworkDevice]:
+    gateways = described.get("gateways", {})
+    host = _hosts(name, described)[0]
+    return {device: NetworkDevice(host, device, Gateway(**gateway)) for device, gateway in gateways.items()}
 
 
 def _hosts(name: str, described: Mapping[str, Any]) -> list[str]:

@@ -8,8 +8,9 @@ from datetime import datetime
 from berth_sandbox.azure.backing import Launch, LogLine, Observation
 from berth_sandbox.azure.names import GroupId
 from berth_sandbox.azure.pods.api import Api, Refusal
-from berth_sandbox.azure.pods.objects import START, Objects
-from berth_sandbox.azure.pods.view import log_lines, observation
+from berth_sandbox.azure.pods.objects import Objects
+from berth_sandbox.azure.pods.starts import Starts
+from berth_sandbox.azure.pods.view import log_lines
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,12 @@ class Pods:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._starts = Starts(api)
         self._groups: dict[str, Started] = {}
 
     async def clear(self) -> None:
         """Remove what an emulator before this one left: nobody knows those groups any more."""
-        await self._delete(START)
+        await self._starts.clear()
 
     async def start(self, launch: Launch, now: datetime) -> None:  # noqa: ARG002 - it starts now
         """Start the group's Pod in place of the one that runs."""
@@ -39,9 +41,7 @@ class Pods:
         started = Started(Objects(launch, secrets.token_hex(4)), earlier.restarts + 1 if earlier else 0)
         self._groups[launch.group.key] = started
         try:
-            for secret in started.objects.secrets():
-                await self._api.create("secrets", secret)
-            await self._api.create("pods", started.objects.pod())
+            await self._starts.begin(started.objects.pod(), started.objects.secrets())
         except Refusal:
             await self.remove(launch.group)
             raise
@@ -54,12 +54,12 @@ class Pods:
         seen = await self.observe(group, now)
         views = {name: view.killed(now) for name, view in seen.containers.items()}
         self._groups[group.key] = replace(started, stopped=Observation(views))
-        await self._delete(f"{START}={started.objects.start}")
+        await self._starts.end(started.objects.start)
 
     async def remove(self, group: GroupId) -> None:
         """Delete the group's Pod and Secrets."""
         if started := self._groups.pop(group.key, None):
-            await self._delete(f"{START}={started.objects.start}")
+            await self._starts.end(started.objects.start)
 
     async def observe(self, group: GroupId, now: datetime) -> Observation:  # noqa: ARG002 - a Pod is seen now
         """Look at the group's Pod; of one that is gone nothing is seen."""
@@ -68,10 +68,7 @@ class Pods:
             return Observation()
         if started.stopped:
             return started.stopped
-        name = started.objects.name
-        pods = await self._api.list("pods", fieldSelector=f"metadata.name={name}")
-        events = await self._api.list("events", fieldSelector=f"involvedObject.name={name}")
-        return observation(pods[0], events, started.restarts) if pods else Observation()
+        return await self._starts.seen(started.objects.name, started.restarts) or Observation()
 
     async def logs(self, group: GroupId, container: str, now: datetime) -> Sequence[LogLine]:  # noqa: ARG002
         """Return what a container wrote since its last start; a stopped group has no log."""
@@ -79,7 +76,3 @@ class Pods:
         if started is None or started.stopped:
             return []
         return log_lines(await self._api.log(started.objects.name, container))
-
-    async def _delete(self, selector: str) -> None:
-        for kind in ("pods", "secrets"):
-            await self._api.delete(kind, labelSelector=selector)

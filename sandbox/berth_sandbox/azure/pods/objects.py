@@ -1,19 +1,16 @@
 """From what a container group describes to the Pod that runs it and the Secrets that the Pod reads."""
 
-import base64
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from berth_sandbox.azure.backing import Container, Launch, Volume
 from berth_sandbox.azure.names import Document
+from berth_sandbox.azure.pods.parts import REGISTRIES, START, Parts, encoded, passwords
 
 GROUP = "azure.berth.dev/container-group"
-START = "azure.berth.dev/start"
 ID = "azure.berth.dev/id"
 SHARE = 10
 """A Pod asks the scheduler for this fraction of a group's CPU and memory: the node is small, and idles."""
-GRACE_SECONDS = 5
 NUMBERS = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold", "successThreshold")
 
 
@@ -33,46 +30,30 @@ class Objects:
         """Give the Secrets: they must be there before the Pod."""
         for container in (*self.launch.init_containers, *self.launch.containers):
             if container.environment:
-                yield self._secret(f"env-{container.name}", _encoded(container.environment))
+                yield self._parts.secret(f"env-{container.name}", encoded(container.environment))
         for volume in self.launch.volumes:
             if volume.files is not None:
-                yield self._secret(f"volume-{volume.name}", volume.files)
-        if registries := self._registries():
-            kind = "kubernetes.io/dockerconfigjson"
-            yield {**self._secret("registries", {".dockerconfigjson": registries}), "type": kind}
+                yield self._parts.secret(f"volume-{volume.name}", volume.files)
+        if registries := passwords(self.launch.registries):
+            yield self._parts.secret("registries", {".dockerconfigjson": registries}, REGISTRIES)
 
     def pod(self) -> Document:
         """Return the Pod."""
-        pulling = [{"name": f"{self.name}-registries"}] if self._registries() else []
-        spec = {
-            "restartPolicy": self.launch.restart_policy,
-            "initContainers": [self._container(each) for each in self.launch.init_containers],
-            "containers": [self._container(each) for each in self.launch.containers],
-            "volumes": [self._volume(each) for each in self.launch.volumes],
-            "imagePullSecrets": pulling,
-            "terminationGracePeriodSeconds": GRACE_SECONDS,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-        }
-        return self._object("Pod", self.name) | {"spec": spec}
+        pulling = [{"name": f"{self.name}-registries"}] if passwords(self.launch.registries) else []
+        return self._parts.pod(
+            {
+                "restartPolicy": self.launch.restart_policy,
+                "initContainers": [self._container(each) for each in self.launch.init_containers],
+                "containers": [self._container(each) for each in self.launch.containers],
+                "volumes": [self._volume(each) for each in self.launch.volumes],
+                "imagePullSecrets": pulling,
+            }
+        )
 
-    def _object(self, kind: str, name: str) -> Document:
+    @property
+    def _parts(self) -> Parts:
         labels = {GROUP: self.launch.group.name, START: self.start}
-        metadata = {"name": name, "labels": labels, "annotations": {ID: str(self.launch.group)}}
-        return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
-
-    def _secret(self, name: str, files: Mapping[str, bytes]) -> Document:
-        data = {key: base64.b64encode(value).decode() for key, value in files.items()}
-        return self._object("Secret", f"{self.name}-{name}") | {"data": data}
-
-    def _registries(self) -> bytes:
-        """Return the passwords for the kubelet; no identity of Azure's is known to it."""
-        known = {
-            registry.server: {"username": registry.username, "password": registry.password}
-            for registry in self.launch.registries
-            if registry.password
-        }
-        return json.dumps({"auths": known}).encode() if known else b""
+        return Parts(self.name, labels, {ID: str(self.launch.group)})
 
     def _container(self, container: Container) -> Document:
         described: Document = {
@@ -99,10 +80,6 @@ class Objects:
         if "emptyDir" in (volume.source or {}):
             return {"name": volume.name, "emptyDir": {}}
         raise ValueError(f"Volume {volume.name} is of a kind that no Pod here can have: {volume.source}")
-
-
-def _encoded(values: Mapping[str, str]) -> dict[str, bytes]:
-    return {name: value.encode() for name, value in values.items()}
 
 
 def _resources(container: Container) -> Document:
