@@ -28,7 +28,8 @@ QUERY_LAG_SECONDS = 5  # in the cloud it is half a minute and more
 HUB_PORT, WORKLOAD_PORT = 8883, 15580
 FIRST_HUB_PORT, FIRST_WORKLOAD_PORT = 18883, 15581
 PATIENCE_SECONDS = 30
-ADMIN = f"/api/v1/namespaces/{AZURE_NAMESPACE}/services/http:azure:http/proxy/_emulator/hubs/{HUB}/devices"
+EMULATOR = f"/api/v1/namespaces/{AZURE_NAMESPACE}/services/http:azure:http/proxy/_emulator"
+DEVICES_OF_HUB = f"{EMULATOR}/hubs/{HUB}/devices"
 
 Object = dict[str, Any]
 
@@ -109,12 +110,12 @@ def send(access: Access, body: Mapping[str, Any], device: str = CUT_OFF) -> Obje
 
 
 def _results(access: Access, device: str) -> list[Object]:
-    found = json.loads(access.kubectl("get", "--raw", f"{ADMIN}/{device}/messages"))["value"]
+    found = json.loads(access.kubectl("get", "--raw", f"{DEVICES_OF_HUB}/{device}/messages"))["value"]
     return [message for message in found if (message["module"], message["output"]) == (MODULE, "amlOutput")]
 
 
 def _tell(access: Access, verb: str, path: str, document: Object) -> None:
-    access.kubectl(verb, "--raw", f"{ADMIN}{path}", "--filename=-", stdin=json.dumps(document))
+    access.kubectl(verb, "--raw", f"{DEVICES_OF_HUB}{path}", "--filename=-", stdin=json.dumps(document))
 
 
 def _gateway(device: str) -> str:
