@@ -24,7 +24,8 @@ CUT_OFF = DEVICES[-1]
 TAGS = {"site": "plant-1"}
 MODULE = "iris-edge"
 PORT = 5001
-QUERY_LAG_SECONDS = 5  # in the cloud it is half a minute and more
+TIMING = {"interval": 30, "query_lag": 5}
+"""Seconds between two counts of the hub, and how late its queries see twins: in the cloud 300, and 30 and more."""
 HUB_PORT, WORKLOAD_PORT = 8883, 15580
 FIRST_HUB_PORT, FIRST_WORKLOAD_PORT = 18883, 15581
 PATIENCE_SECONDS = 30
@@ -39,7 +40,7 @@ def configuration() -> Object:
     return {
         "hosts": [HOST],
         "policies": {POLICY: KEY},
-        "timing": {"query_lag": QUERY_LAG_SECONDS},
+        "timing": TIMING,
         "devices": dict.fromkeys(DEVICES, TAGS),
         "gateways": {
             device: {"name": _gateway(device), "hub_port": hub, "workload_port": workload}
