@@ -29,7 +29,7 @@ from berth.places import PlaceReconciler
 from berth.plan.children import ScoringImage
 from berth.plan.group_plan import INTERVAL_SECONDS
 from berth.plan.labels import SELECT_OWN
-from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, Resource
+from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS, Resource
 from berth.reconcile import Reconciler
 from berth.settings import Settings
 from berth.targets.aci import AciTarget
@@ -156,8 +156,14 @@ class Operator:
     ) -> tuple[AciTarget, IotEdgeTarget, PlaceReconciler]:
         """All see Azure by the same lists."""
         namespace = self._settings.operator_namespace
-        places = Places(api, self._feed.stores[COMPUTE_TARGETS], clients, namespace)
-        contents = Contents(api, namespace)
+        places = Places(
+            api,
+            self._feed.stores[COMPUTE_TARGETS],
+            clients,
+            namespace,
+            is_blind=lambda: self._places_informer.refusal is not None,
+        )
+        contents = Contents(api, namespace, self._feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
         refusals = Refusals(time.monotonic)
         target = AciTarget(

@@ -34,21 +34,13 @@ def install(access: Access) -> None:
     with step("starting an emulated Azure"):
         place = yaml.safe_load(PLACE.read_text())
         authority = _authority(access) or _new_authority()
-        settings = {**authority, "configuration.json": json.dumps(_configuration(place["spec"]))}
+        configuration = _configuration(place["spec"], _digest(authority))
+        settings = {**authority, "configuration.json": json.dumps(configuration)}
         _apply(access, *_objects(settings))
         _wait_until_serving(access)
         place["spec"]["cloud"] = _cloud(authority["ca.pem"])
         name = place["spec"]["credentials"]["secretRef"]["name"]
         _apply(access, _secret(chart.SYSTEM_NAMESPACE, name, {"clientSecret": CLIENT_SECRET}), place)
-
-
-def _wait_until_serving(access: Access) -> None:
-    where = f"--namespace={NAMESPACE}"
-    try:
-        access.kubectl("rollout", "status", "deployment/azure", where, "--timeout=2m")
-    except SandboxError as error:
-        log = access.kubectl("logs", "deployment/azure", "--tail=12", where)
-        raise SandboxError(f"{error}\n{last_lines(log)}") from None
 
 
 @contextmanager
@@ -60,9 +52,21 @@ def forwarded_group(access: Access, deployment: Mapping[str, Any]) -> Iterator[s
         f"--field-selector=status.podIP={status['aci']['ip']}",
     ).split()
     if not pods:
-        raise SandboxError(f"No Pod has the address of the container group {status['aci']['resourceId']}.")
+        raise SandboxError(
+            f"No Pod has the address of the container group {status['aci']['resourceId']}. An Azure that was "
+            "started anew has no groups, and Berth makes them again: run this again in a minute."
+        )
     with forwarded(access, GROUPS_NAMESPACE, pods[0], urlsplit(status["scoringUri"]).port or 80) as url:
         yield url
+
+
+def _wait_until_serving(access: Access) -> None:
+    where = f"--namespace={NAMESPACE}"
+    try:
+        access.kubectl("rollout", "status", "deployment/azure", where, "--timeout=2m")
+    except SandboxError as error:
+        log = access.kubectl("logs", "deployment/azure", "--tail=12", where)
+        raise SandboxError(f"{error}\n{last_lines(log)}") from None
 
 
 def _authority(access: Access) -> dict[str, str] | None:
@@ -82,7 +86,7 @@ def _new_authority() -> dict[str, str]:
     return {name: pem.bytes().decode() for name, pem in pems.items()}
 
 
-def _configuration(place: Mapping[str, Any]) -> Object:
+def _configuration(place: Mapping[str, Any], signing_key: str) -> Object:
     """Return an Azure that is as the ComputeTarget takes it to be."""
     credentials, aci = place["credentials"], place["aci"]
     application = {"secrets": {CLIENT_SECRET: None}}
@@ -90,6 +94,7 @@ def _configuration(place: Mapping[str, Any]) -> Object:
     return {
         "tenants": {credentials["tenantId"]: {credentials["clientId"]: application}},
         "subscriptions": {aci["subscriptionId"]: subscription},
+        "signingKey": signing_key,
     }
 
 
@@ -102,11 +107,14 @@ def _objects(settings: Mapping[str, str]) -> Iterator[Object]:
     for each in yaml.safe_load_all(MANIFEST.read_text()):
         if each["kind"] == "Deployment":
             template = each["spec"]["template"]
-            digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-            template["metadata"]["annotations"] = {"azure.berth.dev/settings": digest}
+            template["metadata"]["annotations"] = {"azure.berth.dev/settings": _digest(settings)}
             template["spec"]["containers"][0]["image"] = images.AZURE.reference
         yield each
     yield _secret(NAMESPACE, SETTINGS, settings)
+
+
+def _digest(entries: Mapping[str, str]) -> str:
+    return sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
 def _secret(namespace: str, name: str, entries: Mapping[str, str]) -> Object:

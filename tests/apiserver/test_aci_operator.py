@@ -22,15 +22,22 @@ from berth.plan.group_names import Owner
 from berth.plan.resources import COMPUTE_TARGETS, CONFIG_MAPS, MODEL_DEPLOYMENTS, NAMESPACES, SECRETS
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.names import GroupId
 from berth_sandbox.azure.server import Endpoint, served
+from berth_sandbox.azure.simulation import Behaviour
 from berth_sandbox.cluster.control_plane import ControlPlane
 
 
 @pytest.fixture
-async def azure() -> AsyncIterator[Azure]:
+async def answerers() -> AsyncIterator[AnsweringGroups]:
     groups = AnsweringGroups()
     async with answering(groups):
-        yield configured(Azure(backing=groups, clock=Clock(factor=30)))
+        yield groups
+
+
+@pytest.fixture
+async def azure(answerers: AnsweringGroups) -> Azure:
+    return configured(Azure(backing=answerers, clock=Clock(factor=30)))
 
 
 @pytest.fixture
@@ -203,3 +210,64 @@ async def test_metrics_tell_of_calls_to_azure_and_of_orphans(
     assert '\nworkqueue_queue_duration_seconds_count{name="computetarget"}' in text
     assert "\nberth_orphaned_groups_deleted_total 0.0\n" in text
     assert azure.requests.of("ContainerGroups_Delete") == []
+
+
+async def test_another_group_takes_over_though_the_operator_is_killed_meanwhile(
+    user: User, azure: Azure, place: Key, tmp_path: Path, control_plane: ControlPlane
+) -> None:
+    blue_green, log = {"updateStrategy": "BlueGreen"}, tmp_path / "berth-0.log"
+    async with operator(control_plane.kubeconfig, user.namespace, log) as process:
+        await user.apply(wanted(place, aci=blue_green))
+        before = (await user.until_ready())["status"]
+        await user.apply(wanted(place, aci=blue_green, env=[{"name": "A", "value": "b"}]))
+        meanwhile = (await user.until(lambda there: bool(condition(there, "SuccessorReady"))))["status"]
+        assert meanwhile["scoringUri"] == before["scoringUri"]
+        assert condition({"status": meanwhile}, "EndpointReady")["status"] == "True"
+        await process.stop(signal.SIGKILL)
+    async with operator(control_plane.kubeconfig, user.namespace, log):
+        after = (await user.until_ready())["status"]
+        assert after["scoringUri"] != before["scoringUri"]
+        assert len(azure.requests.of("ContainerGroups_CreateOrUpdate")) == 2
+        assert azure.requests.of("ContainerGroups_Delete") == []  # callers have a minute to follow
+
+        await user.apply(wanted(place, aci=blue_green, env=[{"name": "A", "value": "c"}]))
+        assert (await user.until_ready())["status"]["scoringUri"] == before["scoringUri"]
+        assert len(azure.requests.of("ContainerGroups_Delete")) == 1
+
+        await user.delete()
+        await user.until_gone(MODEL_DEPLOYMENTS)
+        assert azure.service.group_ids() == []
+
+
+async def test_the_crash_of_a_ready_group_is_told_within_a_minute(
+    user: User, azure: Azure, answerers: AnsweringGroups, place: Key, berth: Process
+) -> None:
+    own = "registry.test/own:1"
+    lasting = Behaviour(run_seconds=900, exit_code=3, log=("No space left on device",))
+    answerers.behaviours[own] = lasting  # half a minute on this side
+    await user.apply(wanted(place, image=own, imageServer="Berth"))
+    await user.until_ready()
+    (group,) = azure.service.group_ids()
+    for _ in range(600):
+        if "previousState" in await view(azure, group):
+            break
+        await asyncio.sleep(0.1)
+    answerers.is_silent = True
+    reads = len(azure.requests.of("ContainerGroups_Get"))
+
+    for _ in range(300):
+        told = condition(await user.until(bool), "Ready")
+        if told["status"] == "False":
+            break
+        await asyncio.sleep(0.2)
+
+    assert told["reason"] == "ContainerFailed"
+    assert "exit code 3; its last words: No space left on device" in told["message"]
+    # News of its own status may bring a second pass.
+    assert 1 <= len(azure.requests.of("ContainerGroups_Get")) - reads <= 2
+
+
+async def view(azure: Azure, group: GroupId) -> dict[str, Any]:
+    container = (await azure.service.get(group))["properties"]["containers"][0]
+    seen: dict[str, Any] = container["properties"]["instanceView"]
+    return seen

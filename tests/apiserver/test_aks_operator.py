@@ -64,6 +64,26 @@ async def test_apply_leads_to_ready(served: User) -> None:
     assert [reason for reason, _ in await served.events()] == ["Ready"]
 
 
+async def test_a_model_in_azure_storage_is_served_by_pods_that_may_read_it(
+    user: User, kubelet: Kubelet, berth: Process
+) -> None:
+    model = MODEL | {"uri": "abfss://models@account.dfs.core.windows.net/iris"}
+    code = {
+        "uri": "wasbs://code@account.blob.core.windows.net/iris",
+        "credentialsSecretRef": {"name": "blob"},
+    }
+    await user.apply(spec(model=model, code=code, aks={"serviceAccountName": "reader"}))
+    await user.until_ready()
+
+    deployed = await user.get(DEPLOYMENTS)
+    assert deployed is not None
+    template = deployed["spec"]["template"]
+    assert template["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+    assert template["spec"]["serviceAccountName"] == "reader"
+    volumes = {each["name"]: each for each in template["spec"]["volumes"]}
+    assert volumes["credentials-code"]["secret"]["secretName"] == "blob"
+
+
 EDITS: dict[str, tuple[Resource, dict[str, Any]]] = {
     "replicas": (DEPLOYMENTS, {"spec": {"replicas": 5}}),
     "image": (

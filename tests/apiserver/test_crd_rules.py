@@ -93,11 +93,43 @@ RULES: list[Example] = [
         {"aks.progressDeadlineSeconds": 310},
         {"probes.startup.budgetSeconds": 309},
     ),
+    *(
+        (
+            "credentialsSecretRef is for URIs of https, abfss, abfs, wasbs: remove it",
+            "AKS",
+            {"model.uri": "configmap://iris", "model.credentialsSecretRef": {"name": "blob"}},
+            {"model.uri": uri},
+        )
+        for uri in (
+            "https://example.org/iris.onnx",
+            "abfss://models@account.dfs.core.windows.net/iris",
+            "abfs://models@account.dfs.core.windows.net/iris",
+            "wasbs://models@account.blob.core.windows.net/iris",
+        )
+    ),
     (
-        "credentialsSecretRef is for https:// URIs",
-        "AKS",
-        {"model.uri": "configmap://iris", "model.credentialsSecretRef": {"name": "blob"}},
-        {"model.uri": "https://example.org/iris.onnx"},
+        "credentialsSecretRef is for URIs of https",
+        "ACI",
+        {"code": {"uri": "file:///https://a/b", "credentialsSecretRef": {"name": "blob"}}},
+        {"code": {"uri": "file:///https://a/b"}},
+    ),
+    (
+        "only Berth's server ends TLS",
+        "ACI",
+        {"image": "team/scorer:1", "tls": {"selfSigned": True}},
+        {"imageServer": "Berth"},
+    ),
+    (
+        "give either secretRef or selfSigned: true in tls",
+        "ACI",
+        {"tls": {"selfSigned": True, "secretRef": {"name": "cert"}}},
+        {"tls.selfSigned": False},
+    ),
+    (
+        "give either secretRef or selfSigned: true in tls",
+        "ACI",
+        {"tls": {"hostname": "iris.example.org"}},
+        {"tls.selfSigned": True},
     ),
     (
         "valueFrom takes exactly one",
@@ -344,6 +376,7 @@ RULES: list[Example] = [
     ("as pvc://NAME/PATH", "AKS", {"model.uri": "pvc://models"}, {"model.uri": "pvc://models/iris"}),
     ("as file:///PATH", "AKS", {"model.uri": "file://models"}, {"model.uri": "file:///models"}),
     ("as abfss://CONTAINER@ACCOUNT", "AKS", {"model.uri": "abfss://models"}, {"model": MODEL}),
+    ("as abfs://CONTAINER@ACCOUNT", "ACI", {"model.uri": "abfs://models@a"}, {"model": MODEL}),
     ("as wasbs://CONTAINER@ACCOUNT", "AKS", {"model.uri": "wasbs://models/a"}, {"model": MODEL}),
     ("as s3://BUCKET/KEY", "AKS", {"model.uri": "s3://models"}, {"model": MODEL}),
     ("as gs://BUCKET/KEY", "AKS", {"model.uri": "gs://models"}, {"model": MODEL}),

@@ -10,11 +10,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 from api_requests import ApiServer
+from container_groups import aci_spec
 from faulty_proxy import FaultyProxy
-from operator_process import Process, User, kubeconfig_for, operator, running_kubelet
+from operator_process import Process, User, condition, is_stalled, kubeconfig_for, operator, running_kubelet
 
 from berth.kube.client import Api
-from berth.plan.resources import Resource
+from berth.plan.resources import MODEL_DEPLOYMENTS, Resource
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 
@@ -76,6 +77,23 @@ async def test_a_namespace_that_is_lost_stops_no_other(
     await first.apply(name="later")
     await first.until_ready("later")
     assert berth.child.returncode is None
+
+
+async def test_without_rights_to_compute_targets_the_cluster_serves_and_all_else_says_why(
+    proxy: FaultyProxy, users: tuple[User, User], tmp_path: Path
+) -> None:
+    user, _ = users
+    proxy.fault = lambda request: 403 if "/computetargets" in request.path else None
+    kubeconfig = kubeconfig_for(proxy.url, tmp_path / "kubeconfig")
+    async with operator(kubeconfig, user.namespace, tmp_path / "berth-0.log"):
+        await user.apply(aci_spec(computeTargetRef={"name": "dev"}), name="far")
+        told = condition(await user.until(is_stalled, name="far"), "Stalled")
+        assert told["reason"] == "TargetNotAvailable"
+        assert "watchNamespaces: it serves target AKS alone" in told["message"]
+        await user.apply()
+        await user.until_ready()
+        await user.delete(name="far")
+        await user.until_gone(MODEL_DEPLOYMENTS, name="far")
 
 
 async def problems(port: int) -> set[str]:

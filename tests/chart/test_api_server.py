@@ -1,13 +1,22 @@
 """A real API server accepts all that the chart renders, and its roles allow what the operator does."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from container_groups import PLACE
+from deployments import MODEL
+from kubernetes.client import Configuration
 
+from berth.kube.client import Api
+from berth.kube.connection import Connection
+from berth.plan.observed import FINALIZER
+from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, Resource
+from berth.targets.finalizer import hold, release
 from berth_sandbox.cluster.control_plane import ControlPlane
 from berth_sandbox.errors import SandboxError
 
@@ -137,6 +146,50 @@ def test_the_account_may_do_its_work_and_no_more(
     wait_until_discovered(kubectl, "modeldeployments.berth.dev")
     questions = [*MAY, *MAY_WHERE_ALL_IS_SERVED, *MAY_NOT]
     assert [each for each in questions if may(kubectl, each)] == allowed
+
+
+@pytest.fixture
+async def operators_client(
+    control_plane: ControlPlane, installed: Any, kubectl: Kubectl
+) -> AsyncIterator[Api]:
+    """The operator's own client, with the account and the roles that the chart gives it."""
+    installed()
+    configuration = Configuration()
+    configuration.host, configuration.ssl_ca_cert = control_plane.url, str(control_plane.authority)
+    token = kubectl("create", "token", "berth", "--namespace=berth-system").strip()
+    configuration.api_key["authorization"] = f"Bearer {token}"
+    connection = Connection(configuration)
+    yield Api(connection)
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("resource", "namespace", "spec"),
+    [
+        (MODEL_DEPLOYMENTS, "team-a", {"target": "ACI", "model": MODEL, "computeTargetRef": {"name": "dev"}}),
+        (COMPUTE_TARGETS, "", {"kind": "ACI", "aci": PLACE}),
+    ],
+    ids=["ModelDeployment", "ComputeTarget"],
+)
+async def test_the_operator_may_hold_and_release_what_belongs_to_something_outside(
+    operators_client: Api, kubectl: Kubectl, resource: Resource, namespace: str, spec: dict[str, Any]
+) -> None:
+    wait_until_discovered(kubectl, f"{resource.plural}.berth.dev")
+    reach = [f"--namespace={namespace}"] if namespace else []
+    named = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": "iris"}}
+    kubectl("apply", *reach, "-f", "-", stdin=yaml.safe_dump(named | {"spec": spec}))
+
+    def read() -> SimpleNamespace:
+        found = yaml.safe_load(kubectl("get", resource.plural, "iris", *reach, "--output=yaml"))
+        return SimpleNamespace(**{"namespace": namespace, "finalizers": ()} | found["metadata"])
+
+    await hold(operators_client, resource, read())
+    assert read().finalizers == [FINALIZER]
+    kubectl("delete", resource.plural, "iris", *reach, "--wait=false")
+    assert read().deletionTimestamp
+    await release(operators_client, resource, read())
+    with pytest.raises(SandboxError, match="NotFound"):
+        read()
 
 
 def may(kubectl: Kubectl, question: str) -> bool:

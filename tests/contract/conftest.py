@@ -6,7 +6,7 @@ import azure_specs
 import pytest
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient
 from azure_emulator import configured, connected
-from azure_judge import Judge, judging
+from azure_judge import Judge, Record, judging, whole
 from npm_packages import RegistryUnreachableError
 
 from berth_sandbox.azure.clock import Clock
@@ -52,7 +52,7 @@ def simulation() -> Simulation:
 @pytest.fixture
 def azure(simulation: Simulation) -> Azure:
     """An emulated Azure whose clock stands until a test moves it."""
-    return configured(Azure(backing=simulation, clock=Clock(factor=0)))
+    return configured(Azure(backing=simulation, clock=Clock(factor=0), requests=Record()))
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def endpoint(azure: Azure, authority: Path, hearing: Judge | str) -> Async
     async with served(azure, authority) as serving:
         yield serving
     if not isinstance(hearing, str):
-        assert hearing.findings(azure.requests) == []
+        assert hearing.findings(whole(azure)) == []
 
 
 @pytest.fixture

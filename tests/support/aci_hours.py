@@ -4,7 +4,8 @@ import asyncio
 import heapq
 import itertools
 
-from aci_world import World
+from aci_world import OPERATOR_NAMESPACE, PLACE, World, place_spec
+from azure_emulator import SECRET, configured
 
 from berth.core.backoff import Backoff
 from berth.core.keys import Key
@@ -12,7 +13,7 @@ from berth.core.queue import Priority, QueueClosed, WorkQueue
 from berth.core.results import Result
 from berth.core.workers import Workers
 from berth.places import PlaceReconciler
-from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS
+from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS
 from berth.reconcile import Reconciler
 
 
@@ -116,6 +117,25 @@ async def spend(world: World, seconds: float, workers: int = 16) -> None:
         for key in list(world.feed.stores[resource]):
             agenda.add(key)
     await pool.run()
+
+
+async def clear_up(world: World) -> None:
+    """Mend all that was broken, and let the user delete every ModelDeployment."""
+    world.azure.faults.clear()
+    configured(world.azure)
+    world.put_data(SECRETS, Key(OPERATOR_NAMESPACE, "azure"), {"clientSecret": SECRET})
+    if world.get(COMPUTE_TARGETS, PLACE) is None:
+        world.put(COMPUTE_TARGETS, PLACE, {"spec": place_spec(world.endpoint)})
+    world.mortal.last = None
+    world.restart()
+    for resource, key in list(world.cluster.objects):
+        if resource == MODEL_DEPLOYMENTS:
+            world.delete(key=key)
+    await spend(world, 60)
+    if world.groups:
+        await spend(world, 3600)  # a stranger's fault, or an orphan's grace period
+    left = [str(key) for resource, key in world.cluster.objects if resource == MODEL_DEPLOYMENTS]
+    assert left == []
 
 
 def _reconciler(world: World, key: Key) -> Reconciler | PlaceReconciler:

@@ -1,6 +1,7 @@
 """An operator's ACI half in this process, between a cluster in memory and an emulated Azure over HTTPS."""
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from berth.core.results import Result
 from berth.feed import Feed
 from berth.places import PlaceReconciler
 from berth.plan.group_plan import INTERVAL_SECONDS
+from berth.plan.labels import MANAGED_BY
 from berth.plan.observed import FINALIZER
 from berth.plan.report import Event
 from berth.plan.resources import (
@@ -40,6 +42,7 @@ from berth.targets.aci_sweeper import Sweeper, SweepObserver
 from berth.targets.azure import Places
 from berth.targets.golden import Answer, GoldenRequests
 from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.faults import Faults, LoseAnswer
 from berth_sandbox.azure.server import Endpoint
 
 Object = dict[str, Any]
@@ -87,11 +90,20 @@ class Clock:
 class StatefulCluster(SimulatedCluster):
     """A cluster in memory whose objects have status and finalizers, as ours have."""
 
+    after_write: Callable[[], None] = staticmethod(lambda: None)
+    """What happens between a write and its answer."""
+
+    async def create(self, resource: Resource, body: Object) -> Object:
+        created = await super().create(resource, body)
+        self.after_write()
+        return created
+
     async def apply_status(self, resource: Resource, body: Object) -> Object:
         stored = self._stored(resource, key_of(body))
         self.writes.append(f"status {resource.kind}")
         stored.status = body["status"]
         self._touch(stored, stored.raw)
+        self.after_write()
         return stored.raw
 
     async def apply(
@@ -105,6 +117,7 @@ class StatefulCluster(SimulatedCluster):
         self._touch(stored, stored.raw)
         if "deletionTimestamp" in stored.metadata and not stored.metadata["finalizers"]:
             del self.objects[resource, key_of(body)]
+        self.after_write()
         return stored.raw
 
 
@@ -115,33 +128,45 @@ class Killed(BaseException):
 class Mortal:
     """Clients of Azure that kill the operator when a number of remote calls was answered."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, faults: Faults) -> None:
         self._connection = connection
+        self._faults = faults
         self._opened: dict[ContainerGroups, _MortalGroups] = {}
         self.calls = 0
         self.last: int | None = None
+        self.asked = 0
+        self.loses: int | None = None
+        """Which question's answer is lost, and what aiohttp asks again."""
 
     async def container_groups(
         self, subscription: str, cloud: Cloud, credentials: Credentials, client_secret: str | None = None
     ) -> Any:
         opened = await self._connection.container_groups(subscription, cloud, credentials, client_secret)
-        return self._opened.setdefault(opened, _MortalGroups(opened, self))
+        return self._opened.setdefault(opened, _MortalGroups(opened, self, self._faults))
 
     def count(self) -> None:
         self.calls += 1
         if self.calls == self.last:
             raise Killed
 
+    def lose(self, faults: Faults) -> None:
+        self.asked += 1
+        if self.asked == self.loses:
+            self.loses = None
+            faults.add(LoseAnswer(), path="/subscriptions/", times=2)
+
 
 class _MortalGroups:
-    def __init__(self, groups: ContainerGroups, counter: Mortal) -> None:
+    def __init__(self, groups: ContainerGroups, counter: Mortal, faults: Faults) -> None:
         self._groups = groups
+        self._faults = faults
         self._counter = counter
 
     def __getattr__(self, operation: str) -> Any:
         call = getattr(self._groups, operation)
 
         async def counted(*args: Any) -> Any:
+            self._counter.lose(self._faults)
             answer = await call(*args)
             self._counter.count()
             return answer
@@ -155,8 +180,9 @@ class Asked:
     def __init__(self, world: "World") -> None:
         self._world = world
 
-    async def answers(self, key: Key, url: str) -> bool:
+    async def answers(self, key: Key, url: str, certificate: bytes | None) -> bool:
         self._world.asked.append(url)
+        self._world.trusted.append(certificate)
         return self._world.answers
 
     def forget(self, key: Key) -> None:
@@ -175,12 +201,14 @@ class World(SweepObserver):
     events: list[Event] = field(default_factory=list)
     answers: bool = True
     asked: list[str] = field(default_factory=list)
+    trusted: list[bytes | None] = field(default_factory=list)
     served: set[str] = field(default_factory=lambda: {IRIS.namespace})
     suspected: int = 0
     swept: int = 0
+    is_blind: bool = False
 
     def __post_init__(self) -> None:
-        self.mortal = Mortal(self.connection)
+        self.mortal = Mortal(self.connection, self.azure.faults)
         self.put(NAMESPACES, Key("", "kube-system"), {})
         self.put(NAMESPACES, Key("", IRIS.namespace), {}, labels={"team": "a"})
         self.put_data(SECRETS, Key(OPERATOR_NAMESPACE, "azure"), {"clientSecret": SECRET})
@@ -192,8 +220,14 @@ class World(SweepObserver):
         """Start a new operator that knows nothing but what cluster and Azure hold."""
         self.queue: WorkQueue[Key] = WorkQueue()
         self.feed = Feed(self.queue, WorkQueue())
-        places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
-        contents = Contents(self.cluster, OPERATOR_NAMESPACE)
+        places = Places(
+            self.cluster,
+            self.feed.stores[COMPUTE_TARGETS],
+            self.mortal,
+            OPERATOR_NAMESPACE,
+            is_blind=lambda: self.is_blind,
+        )
+        contents = Contents(self.cluster, OPERATOR_NAMESPACE, self.feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
         refusals = Refusals(self.clock.monotonic)
         self.probes = Asked(self)
@@ -308,9 +342,13 @@ class World(SweepObserver):
 
     def look(self) -> None:
         """Let the watches tell all there is."""
-        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS):
+        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS):
             known = self.feed.stores[resource]
-            found = {key: stored for (kind, key), stored in self.cluster.objects.items() if kind == resource}
+            found = {
+                key: stored
+                for (kind, key), stored in self.cluster.objects.items()
+                if kind == resource and (resource is not SECRETS or is_own(stored.raw))
+            }
             for key, stored in found.items():
                 seen = known.get(key)
                 if seen is None or seen.resource_version < int(stored.metadata["resourceVersion"]):
@@ -367,9 +405,13 @@ class World(SweepObserver):
     def orphan_deleted(self) -> None:
         self.swept += 1
 
-    async def _post(self, url: str, body: str, headers: Any) -> Answer:
+    async def _post(self, url: str, body: str, headers: Any, certificate: bytes | None) -> Answer:
         self.asked.append(url)
         return Answer(200, "[0]")
+
+
+def is_own(body: Object) -> bool:
+    return bool(body["metadata"].get("labels", {}).get(MANAGED_BY) == "berth")
 
 
 def key_of(body: Object) -> Key:

@@ -18,6 +18,7 @@ from berth_sandbox.azure.simulation import Simulation
 class AnsweringGroups(Simulation):
     """A simulation in which all groups have one address, of this machine."""
 
+    is_silent: bool = False
     address: str = field(default_factory=lambda: f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.1")
 
     async def observe(self, group: GroupId, now: datetime) -> Observation:
@@ -29,7 +30,11 @@ class AnsweringGroups(Simulation):
 async def answering(groups: AnsweringGroups) -> AsyncIterator[None]:
     """Answer at the address until the block ends."""
     application = web.Application()
-    application.add_routes([web.get("/readyz", _ready), web.post("/score", _score)])
+
+    async def ready(_: web.Request) -> web.Response:
+        return web.Response(status=503 if groups.is_silent else 200)
+
+    application.add_routes([web.get("/readyz", ready), web.post("/score", _score)])
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
     await runner.setup()
     await web.TCPSite(runner, groups.address, PLAIN.port).start()
@@ -37,10 +42,6 @@ async def answering(groups: AnsweringGroups) -> AsyncIterator[None]:
         yield
     finally:
         await runner.cleanup()
-
-
-async def _ready(_: web.Request) -> web.Response:
-    return web.Response(text="ready")
 
 
 async def _score(_: web.Request) -> web.Response:

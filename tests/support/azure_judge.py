@@ -11,7 +11,8 @@ from typing import Any
 
 from npm_packages import PROGRAMS, installed
 
-from berth_sandbox.azure.requests import Exchange
+from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.requests import Exchange, RequestLog
 
 # The services send these, which their descriptions lack: two of a group, two of a twin.
 DOCUMENTED = {"provisioningTimeoutInSeconds", "isCustomProvisioningTimeout"}
@@ -52,6 +53,25 @@ class Finding:
             return bool(OF_AN_ERROR.search(self.message))
         is_no_object = self.code == "INVALID_TYPE" and self.message.startswith("Expected type object")
         return is_no_object and all(ANY_JSON.match(path) for path in self.paths)
+
+
+class Record(RequestLog):
+    """A log that keeps for the judge what a test has cleared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole: list[Exchange] = []
+
+    def add(self, exchange: Exchange) -> None:
+        """Remember an exchange, for ever."""
+        super().add(exchange)
+        self.whole.append(exchange)
+
+
+def whole(azure: Azure) -> list[Exchange]:
+    """Return all that was ever asked of an emulated Azure that keeps such a record."""
+    assert isinstance(azure.requests, Record)
+    return azure.requests.whole
 
 
 class Judge:

@@ -1,6 +1,7 @@
 """ModelDeployments for Azure container instances, what they are made from, and groups as Azure shows them."""
 
 import copy
+from hashlib import sha256
 from typing import Any
 
 from deployments import MODEL, Spec, subject
@@ -29,6 +30,12 @@ FULL_DEFAULTS = {
     "subnetId": SUBNET,
     "logAnalytics": {"workspaceId": SUBSCRIPTION, "secretRef": {"name": "workspace"}},
 }
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+aXJpcw==
+-----END CERTIFICATE-----
+"""
+CERTIFICATE_DIGEST = sha256(b"iris").hexdigest()
 CONTENT = Content(
     config_maps={
         "iris": {"model.onnx": b"model", "other": b"\xff"},
@@ -38,6 +45,7 @@ CONTENT = Content(
         "iris-keys": {"primaryKey": b"first-secret", "secondaryKey": b"second-secret"},
         "blob": {"token": b"blob-secret"},
         "settings": {"api-key": b"api-secret"},
+        "cert": {"tls.crt": CERTIFICATE.encode(), "tls.key": b"tls-secret", "ca.crt": b"not needed"},
         "pull": {
             ".dockerconfigjson": b'{"auths":{"registry.test":{"username":"me","password":"pull-secret"}}}'
         },
@@ -53,6 +61,7 @@ SECRETS = (
     "blob-secret",
     "api-secret",
     "pull-secret",
+    "tls-secret",
     "registry-secret",
     "workspace-secret",
 )
@@ -65,6 +74,7 @@ FULL = {
         {"name": "API_KEY", "valueFrom": {"secretKeyRef": {"name": "settings", "key": "api-key"}}},
     ],
     "auth": {"mode": "Key"},
+    "tls": {"secretRef": {"name": "cert"}, "hostname": "iris.example.org"},
     "aci": {"imagePullSecrets": [{"name": "pull"}]},
 }
 
@@ -140,6 +150,7 @@ WISHES: dict[str, tuple[Spec, Way]] = {
     "ipAddress.dnsNameLabel": (aci_spec(aci={"dnsNameLabel": "iris-live"}), Way.IN_PLACE),
     "image": (aci_spec(image="registry.test/own:1", imageServer="Berth"), Way.IN_PLACE),
     "command": (aci_spec(image="registry.test/own:1"), Way.RECREATE),  # its port, too
+    "ipAddress.ports": (aci_spec(tls={"selfSigned": True}), Way.RECREATE),
     "environmentVariables": (aci_spec(env=[{"name": "A", "value": "b"}]), Way.IN_PLACE),
     "volumes": (aci_spec(model=MODEL | {"uri": "https://a.test/m.onnx"}), Way.IN_PLACE),
     "livenessProbe": (aci_spec(probes={"startup": {"budgetSeconds": 20}}), Way.IN_PLACE),
@@ -189,6 +200,7 @@ def aci_specs(draw: st.DrawFn) -> Spec:
             "resources": st.builds(
                 lambda cpu, memory: {"requests": {"cpu": cpu, "memory": memory}}, _quantities, _memories
             ),
+            "tls": st.just({"selfSigned": True}) | st.just({"secretRef": {"name": "cert"}}),
             "auth": st.fixed_dictionaries({"mode": st.sampled_from(["Key", "None"])}),
             "aci": _aci,
             "probes": st.fixed_dictionaries(

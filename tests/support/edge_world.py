@@ -147,8 +147,15 @@ class EdgeWorld:
     def restart(self) -> None:
         """Start a new operator that knows nothing but what cluster and hub hold."""
         self.feed = Feed(WorkQueue(), WorkQueue())
-        places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
-        contents, sites = Contents(self.cluster, OPERATOR_NAMESPACE), HubSites(places, self.mortal)
+        places = Places(
+            self.cluster,
+            self.feed.stores[COMPUTE_TARGETS],
+            self.mortal,
+            OPERATOR_NAMESPACE,
+            is_blind=lambda: False,
+        )
+        contents = Contents(self.cluster, OPERATOR_NAMESPACE, self.feed.stores[SECRETS])
+        sites = HubSites(places, self.mortal)
         listings = HubListings(self.clock.monotonic)
         self.target = IotEdgeTarget(
             self.cluster,

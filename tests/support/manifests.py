@@ -39,6 +39,9 @@ SOURCES = [
     Case("configmap://iris-model/model.joblib"),
     Case("pvc://models/iris/3/model.onnx"),
     Case("file:///models/iris.onnx"),
+    Case("abfss://models@account.dfs.core.windows.net/iris/3"),
+    Case("abfs://models@account.dfs.core.chinacloudapi.cn/iris.onnx"),
+    Case("wasbs://$web@account.blob.core.windows.net/iris.onnx"),
 ]
 SOURCE_OF_SCHEME = {
     "https": "https://example.org/iris.onnx",
@@ -46,6 +49,7 @@ SOURCE_OF_SCHEME = {
     "pvc": "pvc://models/iris.onnx",
     "file": "file:///models/iris.onnx",
     "abfss": "abfss://models@account.dfs.core.windows.net/iris.onnx",
+    "abfs": "abfs://models@account.dfs.core.windows.net/iris.onnx",
     "wasbs": "wasbs://models@account.blob.core.windows.net/iris.onnx",
     "s3": "s3://models/iris.onnx",
     "gs": "gs://models/iris.onnx",
@@ -137,7 +141,11 @@ VALUES: dict[str, list[Case]] = {
     "failureThreshold": [Case(1), Case(1000)],
     "auth.mode": [Case("Key"), Case("None")],
     "secretRef.name": [Case("cert")],
-    "tls.hostname": [Case("iris.example.org")],
+    "tls.selfSigned": [Case(True), Case(False, {"tls.secretRef": {"name": "cert"}})],
+    "tls.hostname": [
+        Case("iris.example.org", {"tls.secretRef": {"name": "cert"}}),
+        Case("iris", {"tls.selfSigned": True}),
+    ],
     "dataCollection.enabled": [Case(True)],
     "dataCollection.samplingPercent": [Case(10)],
     "dataCollection.sink": [Case("abfss://data@account.dfs.core.windows.net/iris")],
@@ -171,6 +179,7 @@ VALUES: dict[str, list[Case]] = {
     "aci.updateStrategy": [Case("InPlace")],
     "aci.priority": [Case("Regular"), Case("Spot", {"aci.subnetId": SUBNET})],
     "aci.identities": [Case(["/subscriptions/s/resourceGroups/g/providers/i/identities/reader"])],
+    "aci.identityClientId": [Case("0f0f0f0f-1234-5678-9abc-DEF012345678")],
     "vaultBaseUrl": [Case("https://vault.vault.azure.net")],
     "keyName": [Case("models")],
     "keyVersion": [Case("a1b2c3")],

@@ -129,7 +129,7 @@ class World:
     def record(self, subject: Subject, event: Event) -> None:
         self.events.append(event)
 
-    async def _call(self, url: str, body: str, headers: Any) -> Answer:
+    async def _call(self, url: str, body: str, headers: Any, certificate: bytes | None) -> Answer:
         self.urls.append(url)
         if isinstance(self.answer, Exception):
             raise self.answer

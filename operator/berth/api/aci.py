@@ -7,6 +7,7 @@ from berth.api.base import ApiModel, Rule
 from berth.api.common import PullSecrets
 
 _RESOURCE_ID = r"^/subscriptions/[^/ ]+(/[^/ ]+)+$"
+_UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 ResourceId = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_RESOURCE_ID)]
 
 
@@ -65,6 +66,8 @@ class AciTarget(ApiModel):
     """`Spot` is cheaper, may be taken back at any time and has no public address."""
     identities: Annotated[tuple[ResourceId, ...], Field(max_length=16)] | None = None
     """Resource ids of the managed identities that the container may use."""
+    identity_client_id: Annotated[str, StringConstraints(max_length=36, pattern=_UUID)] | None = None
+    """Client id of the one that reads models in Azure storage, where the group has several."""
     image_pull_secrets: PullSecrets | None = None
     """Secrets with the registries' credentials."""
     encryption: AciEncryption | None = None

@@ -6,11 +6,13 @@ from berth.api.aci import AciUpdateStrategy
 from berth.api.common import Target
 from berth.api.serving import AuthMode, DeletionPolicy, ScalingMetric
 from berth.api.source import ModelFormat
+from berth.api.uri import STORAGE_SCHEMES
 
 ALL = frozenset(Target)
 NOWHERE: frozenset[Target] = frozenset()
 IN_CLUSTER = frozenset({Target.AKS, Target.FPGA})
 IN_CLOUD = IN_CLUSTER | {Target.ACI}
+IN_AZURE = frozenset({Target.AKS, Target.ACI})
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ def _format(name: ModelFormat) -> Capability:
     )
 
 
-def _remote(scheme: str) -> Capability:
+def _remote(scheme: str, targets: frozenset[Target]) -> Capability:
     instead = "give an https:// URI, with credentialsSecretRef where the server asks for credentials"
-    return Capability("", NOWHERE, instead, scheme=scheme)
+    return Capability("", targets, instead, scheme=scheme)
 
 
 _FORMATS_TO_COME = (
@@ -132,7 +134,11 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability("probes", IN_CLOUD, _ON_DEVICE),
     Capability("auth.mode", ALL, value=AuthMode.NONE),
     Capability("auth.mode", IN_CLOUD, "callers are on the device; use None", value=AuthMode.KEY),
-    Capability("tls", NOWHERE, "end TLS in an Ingress or Gateway in front of the Service, and remove it"),
+    Capability(
+        "tls",
+        frozenset({Target.ACI}),
+        "end TLS in an Ingress or Gateway in front of the Service, and remove it",
+    ),
     Capability("dataCollection", NOWHERE, "record requests in spec.code, and remove it"),
     Capability("validation", IN_CLOUD, "the operator does not reach devices; remove it"),
     Capability("suspend", ALL),
@@ -146,7 +152,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability("aks", frozenset({Target.AKS}), "remove it, or set spec.target to AKS"),
     Capability("aci", frozenset({Target.ACI}), "remove it, or set spec.target to ACI"),
     Capability("aci.updateStrategy", ALL, value=AciUpdateStrategy.IN_PLACE),
-    Capability("aci.updateStrategy", NOWHERE, "use InPlace", value=AciUpdateStrategy.BLUE_GREEN),
+    Capability("aci.updateStrategy", ALL, value=AciUpdateStrategy.BLUE_GREEN),
     Capability("model.credentialsSecretRef", ALL - {Target.IOT_EDGE}, _NO_SECRETS),
     Capability("code.credentialsSecretRef", ALL - {Target.IOT_EDGE}, _NO_SECRETS),
     Capability("iotEdge", frozenset({Target.IOT_EDGE}), "remove it, or set spec.target to IoTEdge"),
@@ -157,7 +163,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     ),
     Capability("", IN_CLUSTER, "only pods mount volumes; give an https:// or file:// URI", scheme="pvc"),
     Capability("", ALL, scheme="file"),
-    *map(_remote, ("abfss", "wasbs", "s3", "gs")),
+    *(_remote(scheme, IN_AZURE) for scheme in STORAGE_SCHEMES),
+    *(_remote(scheme, NOWHERE) for scheme in ("s3", "gs")),
     Capability("", NOWHERE, "give https://huggingface.co/ORG/REPO/resolve/REVISION/FILE", scheme="hf"),
     Capability("", NOWHERE, "build the model into spec.image and give a file:// URI", scheme="oci"),
 )

@@ -185,10 +185,16 @@ class Auth(ApiModel):
 class Tls(ApiModel):
     """A certificate for the endpoint."""
 
-    secret_ref: ObjectRef
+    secret_ref: ObjectRef | None = None
     """Secret of type `kubernetes.io/tls` with chain and key."""
-    hostname: Annotated[str, StringConstraints(max_length=253, pattern=rf"^{DNS_NAME}$")]
-    """Name that callers use; the certificate must hold it."""
+    self_signed: bool = False
+    """Serve a certificate that is made at the start and that callers cannot check: for development."""
+    hostname: Annotated[str, StringConstraints(max_length=253, pattern=rf"^{DNS_NAME}$")] | None = None
+    """Name that callers use; the certificate must hold it. Without it, the name that Azure gives."""
+
+    rules = (
+        Rule("has(self.secretRef) != self.selfSigned", "give either secretRef or selfSigned: true in tls"),
+    )
 
 
 class DataCollection(ApiModel):

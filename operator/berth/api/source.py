@@ -5,10 +5,12 @@ from pydantic import StringConstraints
 
 from berth.api.base import ApiModel, Rule
 from berth.api.common import ObjectRef, Sha256
-from berth.api.uri import Uri
+from berth.api.uri import STORAGE_SCHEMES, Uri
 
 _PATH_PART = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
 _SCRIPT_PATH = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\.py$"
+
+_WITH_CREDENTIALS = ("https", *STORAGE_SCHEMES)
 
 
 class ModelFormat(StrEnum):
@@ -31,12 +33,12 @@ class Source(ApiModel):
     sha256: Sha256 | None = None
     """Digest that the fetched content must have, in lower-case hex."""
     credentials_secret_ref: ObjectRef | None = None
-    """Secret for an `https://` URI: `token`, `authorization`, or `username` and `password`."""
+    """Secret with `token`, `authorization`, `username` and `password`, `sasToken` or `accountKey`."""
 
     rules = (
         Rule(
-            "!has(self.credentialsSecretRef) || self.uri.startsWith('https://')",
-            "credentialsSecretRef is for https:// URIs: remove it",
+            f"!has(self.credentialsSecretRef) || self.uri.matches('^({'|'.join(_WITH_CREDENTIALS)})://')",
+            f"credentialsSecretRef is for URIs of {', '.join(_WITH_CREDENTIALS)}: remove it",
         ),
     )
 

@@ -132,6 +132,11 @@ class ModelDeploymentSpec(ApiModel):
             " and imageServer Berth",
         ),
         Rule(
+            f"{_BERTH_SERVES} || !has(self.tls)",
+            "only Berth's server ends TLS: remove tls, or use an image built on Berth's"
+            " and imageServer Berth",
+        ),
+        Rule(
             "self.target != 'ACI' || has(self.computeTargetRef)",
             "target ACI needs computeTargetRef with the name of a ComputeTarget of kind ACI",
         ),

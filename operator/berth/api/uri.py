@@ -22,13 +22,18 @@ class Scheme:
         return f"{self.name}://"
 
 
+STORAGE_SCHEMES = ("abfss", "abfs", "wasbs")
+"""Those of Azure storage."""
+_IN_STORAGE = r"[a-z0-9$-]+@[a-z0-9.-]+/.+"
+
 SCHEMES = (
     Scheme("https", "https://HOST/PATH", r"[^/@ ]+/[^ ]*"),
     Scheme("configmap", "configmap://NAME or configmap://NAME/KEY", rf"{_NAME}(/[-._a-zA-Z0-9]+)?"),
     Scheme("pvc", "pvc://NAME/PATH", rf"{_NAME}/[^/].*"),
     Scheme("file", "file:///PATH", r"/.+"),
-    Scheme("abfss", "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH", r"[a-z0-9$-]+@[a-z0-9.-]+/.+"),
-    Scheme("wasbs", "wasbs://CONTAINER@ACCOUNT.blob.core.windows.net/PATH", r"[a-z0-9$-]+@[a-z0-9.-]+/.+"),
+    Scheme("abfss", "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH", _IN_STORAGE),
+    Scheme("abfs", "abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH", _IN_STORAGE),
+    Scheme("wasbs", "wasbs://CONTAINER@ACCOUNT.blob.core.windows.net/PATH", _IN_STORAGE),
     Scheme("s3", "s3://BUCKET/KEY", r"[a-z0-9.-]+/.+"),
     Scheme("gs", "gs://BUCKET/KEY", r"[a-z0-9._-]+/.+"),
     Scheme("hf", "hf://ORG/REPO[@REVISION]/FILE", r"[\w.-]+/[\w.-]+(@[\w./-]+)?/.+"),

@@ -21,24 +21,34 @@ class Endpoints:
             connector=aiohttp.TCPConnector(force_close=True), cookie_jar=aiohttp.DummyCookieJar()
         )
 
-    async def post(self, url: str, body: str, headers: Mapping[str, str]) -> Answer:
+    async def post(
+        self, url: str, body: str, headers: Mapping[str, str], certificate: bytes | None = None
+    ) -> Answer:
         """Send one request; raises Transient where the endpoint cannot be reached.
 
+        By HTTPS it must show the certificate of that SHA-256; without one, any will do.
         Follows no redirect: a model must not choose what the operator asks next.
         """
         try:
             async with self._session.post(
-                url, data=body.encode(), headers=headers, allow_redirects=False
+                url,
+                data=body.encode(),
+                headers=headers,
+                allow_redirects=False,
+                ssl=_trust(certificate),
             ) as response:
                 content = await _read(response.content)
                 return Answer(response.status, content.decode(errors="replace"))
         except (aiohttp.ClientError, ValueError) as error:
             raise Transient(f"{url} cannot be reached: {error}") from error
 
-    async def is_ready(self, url: str) -> bool:
-        """Tell whether a GET is answered with 200, and soon."""
+    async def is_ready(self, url: str, certificate: bytes | None = None) -> bool:
+        """Tell whether a GET is answered with 200, and soon; `certificate` is as for `post`."""
+        trust = _trust(certificate)
         try:
-            async with self._session.get(url, timeout=_PROBE_TIMEOUT, allow_redirects=False) as response:
+            async with self._session.get(
+                url, timeout=_PROBE_TIMEOUT, allow_redirects=False, ssl=trust
+            ) as response:
                 return response.status == HTTPStatus.OK
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return False
@@ -46,6 +56,11 @@ class Endpoints:
     async def close(self) -> None:
         """End the session."""
         await self._session.close()
+
+
+def _trust(certificate: bytes | None) -> aiohttp.Fingerprint | bool:
+    # Endpoints are asked by their number, which no certificate names.
+    return False if certificate is None else aiohttp.Fingerprint(certificate)
 
 
 async def _read(stream: aiohttp.StreamReader) -> bytes:

@@ -42,6 +42,7 @@ _OF_THE_MODEL = frozenset(
     }
 )
 TOLD_BY_CONTAINERS = _OF_THE_MODEL | {
+    Reason.CERTIFICATE_INVALID,
     Reason.CONFIG_INVALID,
     Reason.KEYS_MISSING,
     Reason.PORT_UNAVAILABLE,

@@ -15,6 +15,7 @@ from berth.core.errors import Terminal
 from berth.plan.causes import FETCH_CONTAINER, SCORING_CONTAINER
 from berth.plan.group_content import (
     Content,
+    certificate_files,
     credentials_files,
     encoded,
     environment,
@@ -27,6 +28,7 @@ from berth.plan.group_endpoint import endpoint
 from berth.plan.group_names import FINGERPRINT, Owner, Slot, dns_label, given_label, group_name, tags_of
 from berth.plan.group_retention import policy_tag
 from berth.plan.group_size import group_size
+from berth.plan.group_tls import FOLDER, certificate_tag, tls_config
 from berth.plan.pods import KEYS, USER, config_variables, own_variables
 from berth.plan.sources import Source, sources
 from berth.plan.subject import Subject
@@ -35,9 +37,12 @@ API_VERSION = "2023-05-01"
 MOST_VOLUMES = 20
 LARGEST_BODY = 4_000_000
 """Bytes of a request that Azure Resource Manager takes."""
+LARGEST_TAGS = 40_000
+"""Bytes of the 50 tags that a group may have: others add some, and each PUT brings them all."""
 
 _APP = {"name": "berth-app", "mountPath": "/var/azureml-app"}
-_KEYS = "berth-keys"
+_KEYS, _TLS = "berth-keys", "berth-tls"
+_DOMAIN = "azurecontainer.io"
 _DEFAULTS = AciTarget()
 _ROOT = {"runAsUser": 0}
 """Berth's own programs begin as root, for ports below 1024 and volumes of root's, and go on as `USER`."""
@@ -130,13 +135,15 @@ def scoring_image(group: Mapping[str, Any]) -> str | None:
 def _build(recipe: Recipe, image: str, key: bytes) -> Desired:
     body = _body(recipe, image)
     generation = recipe.subject.metadata.generation
-    tags = recipe.owner.tags(generation, fingerprint(body, key)) | policy_tag(recipe.subject)
+    certificate = certificate_tag(recipe.subject, certificate_files(recipe.subject, recipe.content))
+    tags = recipe.owner.tags(generation, fingerprint(body, key)) | policy_tag(recipe.subject) | certificate
     return Desired(recipe.name, {**body, "tags": tags})
 
 
 def _body(recipe: Recipe, image: str) -> Json:
     found = list(sources(recipe.subject.spec))
     volumes = _volumes(recipe, found)
+    _refuse_closed_storage(recipe, found)
     body = _without_empty(
         {
             "location": recipe.location,
@@ -172,9 +179,10 @@ def _fetch_container(recipe: Recipe, found: list[Source], image: str) -> Json:
         "properties": {
             "image": image,
             "command": ["berth-scoring", "fetch"],
-            "environmentVariables": config_variables(
-                recipe.subject, keys=None, server=_server(recipe.subject)
-            ),
+            "environmentVariables": [
+                *config_variables(recipe.subject, keys=None, server=_server(recipe.subject)),
+                *_client_id(recipe),
+            ],
             "volumeMounts": [_APP, *mounts, *secrets],
             "securityContext": _ROOT,
         },
@@ -186,7 +194,9 @@ def _scoring_container(recipe: Recipe, found: list[Source], image: str) -> Json:
     keys = key_files(recipe.subject, recipe.content)
     size = group_size(recipe.subject, recipe.place)
     mounted = [_APP] if found else []
-    secret = [{"name": _KEYS, "mountPath": KEYS, "readOnly": True}] if keys else []
+    folders = ({_KEYS: KEYS} if keys else {}) | ({_TLS: FOLDER} if spec.tls and spec.tls.secret_ref else {})
+    secret = [{"name": name, "mountPath": folder, "readOnly": True} for name, folder in folders.items()]
+    server = _server(recipe.subject) | tls_config(recipe.subject, _fqdn(recipe))
     return {
         "name": SCORING_CONTAINER,
         "properties": _without_empty(
@@ -196,9 +206,7 @@ def _scoring_container(recipe: Recipe, found: list[Source], image: str) -> Json:
                 "ports": _ports(recipe.subject),
                 "environmentVariables": [
                     *environment(spec.env or (), recipe.content),
-                    *own_variables(
-                        recipe.subject, keys=KEYS if keys else None, server=_server(recipe.subject)
-                    ),
+                    *own_variables(recipe.subject, keys=KEYS if keys else None, server=server),
                 ],
                 "resources": {"requests": {"cpu": size.cpu, "memoryInGB": size.memory_in_gb}},
                 "volumeMounts": [*mounted, *secret],
@@ -237,17 +245,38 @@ def _volumes(recipe: Recipe, found: list[Source]) -> list[Json]:
     files = {f"source-{source.slot}": source_files(source, recipe.content) for source in found}
     files |= {f"credentials-{source.slot}": credentials_files(source, recipe.content) for source in found}
     files[_KEYS] = key_files(recipe.subject, recipe.content)
+    files[_TLS] = certificate_files(recipe.subject, recipe.content)
     app = [{"name": _APP["name"], "emptyDir": {}}] if found else []
     return app + [{"name": name, "secret": encoded(held)} for name, held in files.items() if held is not None]
 
 
-def _identity(recipe: Recipe) -> Json:
+def _identities(recipe: Recipe) -> list[str]:
     defaults = recipe.place.defaults
     pulling = [registry.identity for registry in defaults.registries or () if registry.identity]
-    every = {*pulling, *(defaults.identities or ()), *(recipe.aci.identities or ())}
+    return sorted({*pulling, *(defaults.identities or ()), *(recipe.aci.identities or ())})
+
+
+def _identity(recipe: Recipe) -> Json:
+    every = _identities(recipe)
     if not every:
         return {}
-    return {"type": "UserAssigned", "userAssignedIdentities": {identity: {} for identity in sorted(every)}}
+    return {"type": "UserAssigned", "userAssignedIdentities": {identity: {} for identity in every}}
+
+
+def _client_id(recipe: Recipe) -> list[Json]:
+    client = recipe.aci.identity_client_id
+    return [{"name": "AZURE_CLIENT_ID", "value": client}] if client else []
+
+
+def _refuse_closed_storage(recipe: Recipe, found: list[Source]) -> None:
+    """Refuse what would be tried for minutes: storage that nothing opens."""
+    by_identity = [source.origin.uri for source in found if source.is_opened_by_identity]
+    count = len(_identities(recipe))
+    if by_identity and (count == 0 or (count > 1 and not recipe.aci.identity_client_id)):
+        instead = (
+            "aci.identities" if count == 0 else f"aci.identityClientId, for the group has {count} identities"
+        )
+        raise Terminal(Reason.REJECTED, f"{by_identity[0]} needs credentialsSecretRef or {instead}")
 
 
 def _address(recipe: Recipe) -> Json:
@@ -257,9 +286,17 @@ def _address(recipe: Recipe) -> Json:
     ports = _ports(recipe.subject)
     if recipe.subnet_id:
         return {"type": "Private", "ports": ports}
+    return {"type": "Public", "ports": ports, "dnsNameLabel": _label(recipe)}
+
+
+def _label(recipe: Recipe) -> str:
     given = recipe.aci.dns_name_label
-    label = given_label(given, recipe.slot) if given else dns_label(recipe.owner, recipe.place, recipe.slot)
-    return {"type": "Public", "ports": ports, "dnsNameLabel": label}
+    return given_label(given, recipe.slot) if given else dns_label(recipe.owner, recipe.place, recipe.slot)
+
+
+def _fqdn(recipe: Recipe) -> str | None:
+    """Return the name that Azure's public cloud gives the group."""
+    return None if recipe.subnet_id else f"{_label(recipe)}.{recipe.location}.{_DOMAIN}"
 
 
 def _diagnostics(recipe: Recipe) -> Json:
@@ -277,11 +314,11 @@ def _refuse_too_much(body: Json, volumes: list[Json]) -> None:
             f"A container group has at most {MOST_VOLUMES} volumes, and {len(volumes)} are needed: "
             "put the models into one ConfigMap, or give https:// URIs",
         )
-    if (size := len(orjson.dumps(body))) > LARGEST_BODY:
+    if (size := len(orjson.dumps(body)) + LARGEST_TAGS) > LARGEST_BODY:
         raise Terminal(
             Reason.TOO_LARGE,
-            f"ConfigMaps, keys and variables make a request of {size} bytes, and Azure takes {LARGEST_BODY}: "
-            "give https:// URIs for models and code",
+            f"ConfigMaps, Secrets and variables make a request of {size} bytes, and Azure takes "
+            f"{LARGEST_BODY}: give https:// URIs for models and code",
         )
 
 

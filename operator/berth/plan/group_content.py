@@ -16,6 +16,7 @@ from berth.api.conditions import Reason
 from berth.api.uri import split_uri
 from berth.core.errors import Terminal
 from berth.plan.children import KEY_NAMES, keys_name, wants_keys
+from berth.plan.group_tls import CERTIFICATE, PRIVATE_KEY, certificate_digest
 from berth.plan.sources import Source, sources
 from berth.plan.subject import Subject
 
@@ -58,12 +59,14 @@ def needed(subject: Subject, place: AciPlace) -> Needed:
     secrets = {s.origin.credentials_secret_ref.name for s in found if s.origin.credentials_secret_ref}
     pulls = {reference.name for reference in (aci and aci.image_pull_secrets) or ()}
     registries = {registry.secret_ref.name for registry in defaults.registries or () if registry.secret_ref}
+    certificates = {spec.tls.secret_ref.name} if spec.tls and spec.tls.secret_ref else set()
     workspace = {defaults.log_analytics.secret_ref.name} if defaults.log_analytics else set()
     return Needed(
         frozenset(config_maps | {r.config_map_key_ref.name for r in references if r.config_map_key_ref}),
         frozenset(
             secrets
             | pulls
+            | certificates
             | {r.secret_key_ref.name for r in references if r.secret_key_ref}
             | ({keys_name(subject)} if wants_keys(subject) else set())
         ),
@@ -114,6 +117,19 @@ def key_files(subject: Subject, content: Content) -> Entries | None:
         return None
     entries = _entries(content.secrets, "Secret", keys_name(subject), Reason.KEYS_MISSING)
     return {name: entries[name] for name in KEY_NAMES if entries.get(name)}
+
+
+def certificate_files(subject: Subject, content: Content) -> Entries | None:
+    """Return certificate and key, where they come out of a Secret; raises Terminal for what is none."""
+    tls = subject.spec.tls
+    if tls is None or tls.secret_ref is None:
+        return None
+    name, reason = tls.secret_ref.name, Reason.CERTIFICATE_INVALID
+    entries = _entries(content.secrets, "Secret", name, reason)
+    files = {key: _entry(entries, "Secret", name, key, reason) for key in (CERTIFICATE, PRIVATE_KEY)}
+    if certificate_digest(files) is None:
+        raise Terminal(reason, f"Secret {name} holds no certificate in {CERTIFICATE}", _LOOK_AGAIN_SECONDS)
+    return files
 
 
 def registry_credentials(subject: Subject, place: AciPlace, content: Content) -> list[Json]:

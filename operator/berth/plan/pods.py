@@ -17,6 +17,7 @@ KEYS = "/var/berth/keys"
 DRAIN_SECONDS = 5
 USER = 65532
 
+_WORKLOAD_IDENTITY = "azure.workload.identity/use"
 _STARTUP_PERIOD_SECONDS = 1
 _LONGEST_VALUE = 32_000
 """In characters, of up to four bytes each: Linux takes no variable beyond 128 KiB."""
@@ -39,7 +40,10 @@ def pod_template(
     spec = subject.spec
     found = list(sources(spec))
     return {
-        "metadata": {"labels": child_labels(subject), "annotations": dict(annotations)},
+        "metadata": {
+            "labels": child_labels(subject) | _identity_label(subject, found),
+            "annotations": dict(annotations),
+        },
         "spec": _without_empty(
             {
                 "automountServiceAccountToken": False,
@@ -64,6 +68,14 @@ def pod_template(
             }
         ),
     }
+
+
+def _identity_label(subject: Subject, found: list[Source]) -> dict[str, str]:
+    """Ask the cluster for a token of the service account, where that opens a source."""
+    by_identity = any(source.is_opened_by_identity for source in found)
+    return (
+        {_WORKLOAD_IDENTITY: "true"} if by_identity and subject.spec.aks_settings.service_account_name else {}
+    )
 
 
 def _fetch_container(subject: Subject, found: list[Source], image: str, pull_policy: str) -> Json:

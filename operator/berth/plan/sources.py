@@ -6,7 +6,7 @@ from typing import Any
 
 from berth.api.source import Code, ModelSource
 from berth.api.spec import ModelDeploymentSpec
-from berth.api.uri import split_uri
+from berth.api.uri import STORAGE_SCHEMES, split_uri
 
 SOURCES = "/var/berth/sources"
 CREDENTIALS = "/var/berth/credentials"
@@ -53,6 +53,12 @@ class Source:
             "mountPath": f"{CREDENTIALS}/{self.slot}",
             "readOnly": True,
         }
+
+    @property
+    def is_opened_by_identity(self) -> bool:
+        """Tell whether it lies in Azure storage, and no Secret opens that."""
+        scheme, _, _ = split_uri(self.origin.uri)
+        return scheme in STORAGE_SCHEMES and self.origin.credentials_secret_ref is None
 
     def describe(self) -> Json:
         """Say where the container finds the content, for `BERTH_SCORING_CONFIG`."""

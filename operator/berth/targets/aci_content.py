@@ -2,13 +2,16 @@
 
 import asyncio
 import base64
+import contextlib
 import secrets
 from collections.abc import Iterable
 
 from berth.core.errors import Conflict, Gone
 from berth.core.keys import Key
-from berth.plan.children import KEY_NAMES, keys_secret, wants_keys
+from berth.core.store import Store
+from berth.plan.children import KEY_NAMES, keys_name, keys_secret, wants_keys
 from berth.plan.group_content import Content, Entries, Needed, Objects, needed
+from berth.plan.observed import Observed, controller_of
 from berth.plan.resources import CONFIG_MAPS, NAMESPACES, SECRETS, Resource
 from berth.plan.steps import refuse_stranger
 from berth.plan.subject import Subject
@@ -26,8 +29,9 @@ _IDENTITY_OF_CLUSTER = Key("", "kube-system")
 class Contents:
     """Reads the ConfigMaps and Secrets of container groups; a read tells of what changed, no watch does."""
 
-    def __init__(self, api: Cluster, operator_namespace: str) -> None:
+    def __init__(self, api: Cluster, operator_namespace: str, secrets: Store[Key, Observed]) -> None:
         self._api = api
+        self._secrets = secrets
         self._operator_namespace = operator_namespace
         self._lock = asyncio.Lock()
         self._cluster: str | None = None
@@ -59,6 +63,14 @@ class Contents:
             await self._entries(SECRETS, namespace, names.secrets),
             await self._entries(SECRETS, self._operator_namespace, names.operator_secrets),
         )
+
+    async def drop_keys(self, subject: Subject) -> None:
+        """Delete the endpoint's keys once nobody is asked for them any more."""
+        key = Key(subject.metadata.namespace, keys_name(subject))
+        there = None if wants_keys(subject) else self._secrets.get(key)
+        if there and (controller_of(there.parse()["metadata"]) or {}).get("uid") == subject.metadata.uid:
+            with contextlib.suppress(Gone):
+                await self._api.delete(SECRETS, key, uid=there.uid)
 
     async def _ensure_keys(self, subject: Subject) -> None:
         """Make the endpoint's keys, or those of them that are missing."""

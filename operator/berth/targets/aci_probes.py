@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from berth.core.keys import Key
 
-Ask = Callable[[str], Awaitable[bool]]
+Ask = Callable[[str, bytes | None], Awaitable[bool]]
+Question = tuple[str, bytes | None]
+"""A URL, and the SHA-256 of the certificate that it must show, if there is one."""
 
 _MISSES = 3
 """One packet that is lost is no crash."""
@@ -25,7 +27,7 @@ class _Watch:
     answers: bool = False
     misses: int = 0
     told: bool | None = None
-    """What the last pass heard."""
+    """What the last pass heard, or was woken for."""
     first: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -43,16 +45,20 @@ class Probes:
         self._wake = wake
         self._interval = interval
         self._free = asyncio.Semaphore(at_once)
-        self._watches: dict[Key, dict[str, _Watch]] = {}
+        self._watches: dict[Key, dict[Question, _Watch]] = {}
 
-    async def answers(self, key: Key, url: str) -> bool:
+    async def answers(self, key: Key, url: str, certificate: bytes | None = None) -> bool:
         """Tell whether an endpoint answers, as far as is known; the first answer is waited for a moment."""
-        watch = self._watches.get(key, {}).get(url) or self._begin(key, url)
+        question = url, certificate
+        watch = self._watches.get(key, {}).get(question) or self._begin(key, question)
         watch.wanted = _now()
         if watch.told is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_MOMENT_SECONDS):
                     await watch.first.wait()
+        if watch.task and watch.task.done():  # it ends by itself where nobody asks, else by a defect
+            self.forget(key)
+            watch.task.result()
         watch.told = watch.answers
         return watch.answers
 
@@ -62,21 +68,22 @@ class Probes:
             if watch.task:
                 watch.task.cancel()
 
-    def _begin(self, key: Key, url: str) -> _Watch:
-        watch = self._watches.setdefault(key, {})[url] = _Watch(_now(), _now())
-        watch.task = asyncio.create_task(self._watch(key, url, watch))
+    def _begin(self, key: Key, question: Question) -> _Watch:
+        watch = self._watches.setdefault(key, {})[question] = _Watch(_now(), _now())
+        watch.task = asyncio.create_task(self._watch(key, question, watch))
         return watch
 
-    async def _watch(self, key: Key, url: str, watch: _Watch) -> None:
+    async def _watch(self, key: Key, question: Question, watch: _Watch) -> None:
         while _now() - watch.wanted < _FORGOTTEN_SECONDS:
             async with self._free:
-                is_there = await self._ask(url)
+                is_there = await self._ask(*question)
             self._note(watch, is_there)
             watch.first.set()
             if watch.told not in {None, watch.answers}:
+                watch.told = watch.answers
                 self._wake(key)
             await asyncio.sleep(self._pause(watch))
-        del self._watches[key][url]
+        del self._watches[key][question]
 
     def _note(self, watch: _Watch, is_there: bool) -> None:
         if is_there:

@@ -2,7 +2,7 @@
 
 import base64
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,10 @@ from berth.targets.base import Cluster, Object
 
 _LOOK_AGAIN_SECONDS = 60.0
 CLIENT_SECRET = "clientSecret"  # noqa: S105 - the name of an entry
+_BLIND = (
+    "This operator may not see ComputeTargets, as where it is installed with watchNamespaces: "
+    "it serves target AKS alone"
+)
 
 
 class Answer(Protocol):
@@ -87,12 +91,19 @@ class Places:
     """The ComputeTargets: where they are, and who may use them."""
 
     def __init__(
-        self, api: Cluster, store: Store[Key, Observed], clients: Clients, operator_namespace: str
+        self,
+        api: Cluster,
+        store: Store[Key, Observed],
+        clients: Clients,
+        operator_namespace: str,
+        *,
+        is_blind: Callable[[], bool],
     ) -> None:
         self._api = api
         self._store = store
         self._clients = clients
         self._operator_namespace = operator_namespace
+        self._is_blind = is_blind
 
     async def admit(self, subject: Subject) -> None:
         """Raise Terminal unless the namespace may use the ComputeTarget that is named."""
@@ -153,7 +164,7 @@ class Places:
         name = reference.name if reference else ""
         place = self.get(Key("", name))
         if place is None:
-            told = f"ComputeTarget {name} does not exist, or this operator may not see it"
+            told = _BLIND if self._is_blind() else f"ComputeTarget {name} does not exist"
             raise Terminal(Reason.TARGET_NOT_AVAILABLE, told, _LOOK_AGAIN_SECONDS)
         if place.spec.kind.value != subject.spec.target.value:
             told = f"ComputeTarget {name} is of kind {place.spec.kind}, not {subject.spec.target}"

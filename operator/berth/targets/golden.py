@@ -36,8 +36,10 @@ class Answer:
 class Caller(Protocol):
     """Posts one request; raises Transient where no answer comes."""
 
-    async def __call__(self, url: str, body: str, headers: Mapping[str, str]) -> Answer:
-        """Post `body` to `url`."""
+    async def __call__(
+        self, url: str, body: str, headers: Mapping[str, str], certificate: bytes | None
+    ) -> Answer:
+        """Post `body` to `url`; by HTTPS that must show the certificate of this SHA-256, if one is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class _Question:
     generation: int
     url: str
     serving: str
+    certificate: bytes | None
 
 
 @dataclass(slots=True)
@@ -66,17 +69,20 @@ class GoldenRequests:
         self._wake = wake
         self._attempts: dict[Key, _Attempt] = {}
 
-    def outcome(self, subject: Subject, root: str, serving: str) -> Golden | None:
+    def outcome(
+        self, subject: Subject, root: str, serving: str, certificate: bytes | None = None
+    ) -> Golden | None:
         """Return the last outcome for the current generation, or None and start asking.
 
-        `root` is the URL that the path of the request follows.
+        `root` is the URL that the path of the request follows, `certificate` the SHA-256 of the one that it
+        must show by HTTPS.
         """
         validation = subject.spec.validation
         if validation is None or subject.spec.suspend or holds(subject, ConditionType.VALIDATED):
             self.forget(subject.key)
             return None
         url = f"{root}{validation.request.path}"
-        question = _Question(subject.metadata.uid, subject.metadata.generation, url, serving)
+        question = _Question(subject.metadata.uid, subject.metadata.generation, url, serving, certificate)
         attempt = self._attempts.get(subject.key)
         if attempt is None or attempt.question != question:
             self.forget(subject.key)
@@ -114,7 +120,9 @@ class GoldenRequests:
                     "Content-Type": validation.request.content_type,
                     **await self._authorization(subject),
                 }
-                answer = await self._call(question.url, validation.request.body, headers)
+                answer = await self._call(
+                    question.url, validation.request.body, headers, question.certificate
+                )
         except TimeoutError:
             return _unanswered(f"got no answer within {validation.timeout_seconds} s")
         except ReconcileError as error:

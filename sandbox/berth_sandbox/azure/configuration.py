@@ -8,7 +8,9 @@ from berth_sandbox.azure.regions import QUOTAS, Subscription
 
 
 def configure(azure: Azure, document: Document) -> None:
-    """Add what a document lists; `systemIdentity` is the client id of the machine's own identity.
+    """Add what a document lists.
+
+    `systemIdentity` is the client id of the machine's own identity, `signingKey` signs tokens.
 
     `{"tenants": {TENANT: {CLIENT_ID: {"secrets": {SECRET: null}, "federated": [{"issuer", "subject"}]}}},
     "subscriptions": {ID: {"tenant": TENANT, "resourceGroups": [...], "quotas": {...}, "enabled": true}},
@@ -17,6 +19,7 @@ def configure(azure: Azure, document: Document) -> None:
     for tenant, applications in document.get("tenants", {}).items():
         azure.directory.register(tenant, [application(*entry) for entry in applications.items()])
     azure.directory.system_identity = document.get("systemIdentity", azure.directory.system_identity)
+    azure.directory.signing_key = document.get("signingKey", azure.directory.signing_key)
     for name, described in document.get("subscriptions", {}).items():
         azure.service.subscriptions[name.lower()] = subscription(name, described)
     for name, described in document.get("hubs", {}).items():

@@ -63,8 +63,8 @@ class Directory:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.tenants: dict[str, dict[str, Application]] = {}
         self.system_identity: str | None = None
+        self.signing_key = secrets.token_hex(32)
         self._now = now
-        self._key = secrets.token_hex(32)
 
     def register(self, tenant: str, applications: Iterable[Application] = ()) -> None:
         """Add a tenant, and applications to it; one of the same id is replaced."""
@@ -120,7 +120,7 @@ class Directory:
         try:
             claims = jwt.decode(
                 authorization.removeprefix("Bearer "),
-                self._key,
+                self.signing_key,
                 algorithms=["HS256"],
                 audience=[form for audience in audiences for form in (audience, f"{audience}/")],
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
@@ -181,7 +181,7 @@ class Directory:
             "nbf": now - 60,
             "exp": now + TOKEN_SECONDS,
         }
-        return jwt.encode(claims, self._key, algorithm="HS256")
+        return jwt.encode(claims, self.signing_key, algorithm="HS256")
 
 
 def _matching(application: Application, claims: Document) -> FederatedCredential:

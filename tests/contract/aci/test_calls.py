@@ -2,6 +2,7 @@
 
 from aci_world import SPEC, World
 from azure_clients import asked
+from azure_judge import Judge, whole
 
 from berth.core.keys import Key
 
@@ -46,3 +47,25 @@ async def test_settled_groups_cost_one_list_a_minute_and_a_slow_round_of_gets(wo
     assert calls["ContainerGroups_ListByResourceGroup"] == MINUTES
     assert calls["ContainerGroups_Get"] == GROUPS * MINUTES // 10
     assert calls.total() - calls["Token"] == MINUTES + GROUPS * MINUTES // 10
+
+
+async def test_what_is_asked_and_answered_here_is_judged(world: World, judge: Judge) -> None:
+    """The fixture that serves Azure judges all of it at the end, whatever a test has cleared."""
+    world.apply()
+    await world.settle(5)
+    world.azure.requests.clear()
+    assert judge.findings(whole(world.azure)) == []
+
+    for operation, side in (
+        ("ContainerGroups_CreateOrUpdate", "request"),
+        ("ContainerGroups_Get", "response"),
+    ):
+        deviant = next(
+            each for each in whole(world.azure) if each.operation == operation and each.status != 404
+        )
+        body = deviant.request_body if side == "request" else deviant.response_body
+        body["properties"]["osType"] = 7
+        assert {(each.operation, each.side) for each in judge.findings(whole(world.azure))} == {
+            (operation, side)
+        }
+        whole(world.azure).remove(deviant)

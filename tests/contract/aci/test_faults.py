@@ -88,6 +88,7 @@ async def test_an_answer_that_is_lost_costs_no_second_group(
     assert world.groups == []
 
 
+@pytest.mark.leaves_groups
 async def test_a_group_of_another_owner_is_never_touched(world: World) -> None:
     world.apply()
     await world.settle(5)
@@ -193,7 +194,17 @@ async def test_a_compute_target_that_is_missing_is_told(world: World) -> None:
     del world.cluster.objects[COMPUTE_TARGETS, PLACE]
     world.apply()
     await world.attempt()
-    assert "ComputeTarget dev does not exist" in world.condition("Stalled")["message"]
+    assert world.condition("Stalled")["message"] == "ComputeTarget dev does not exist"
+
+
+async def test_an_operator_that_may_not_see_compute_targets_says_so(world: World) -> None:
+    del world.cluster.objects[COMPUTE_TARGETS, PLACE]
+    world.is_blind = True
+    world.apply()
+    await world.attempt()
+    assert world.condition("Stalled")["reason"] == "TargetNotAvailable"
+    assert "watchNamespaces" in world.condition("Stalled")["message"]
+    assert "target AKS alone" in world.condition("Stalled")["message"]
 
 
 async def test_who_waits_for_room_is_served_first_come_first(world: World) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
+from hashlib import sha256
 
 import pytest
 from aci_hours import spend
 from aci_world import SPEC, World
 from azure_clients import asked
+from container_groups import CERTIFICATE, IDENTITY
 
 from berth.core.keys import Key
 from berth.plan.resources import CONFIG_MAPS, SECRETS
@@ -136,6 +138,32 @@ async def test_a_move_to_another_region_leaves_no_group_behind(world: World) -> 
     assert world.groups != before
 
 
+async def test_keys_that_nobody_is_asked_for_any_more_are_deleted(world: World) -> None:
+    key = Key("demo", "iris-keys")
+    world.apply(SPEC | {"auth": {"mode": "Key"}})
+    await world.settle(5)
+    assert world.get(SECRETS, key) is not None
+
+    world.apply(SPEC | {"auth": {"mode": "None"}})
+    await world.once()
+    assert world.get(SECRETS, key) is not None  # the group asks for them still
+    await world.settle(6)
+
+    assert world.is_ready
+    assert world.get(SECRETS, key) is None
+
+
+async def test_a_secret_of_that_name_that_someone_else_made_stays(world: World) -> None:
+    key = Key("demo", "iris-keys")
+    world.put_data(SECRETS, key, {"primaryKey": "mine"})
+    world.cluster.objects[SECRETS, key].metadata["labels"] = {"app.kubernetes.io/managed-by": "berth"}
+    world.apply()
+    await world.settle(6)
+    assert world.is_ready
+    assert world.get(SECRETS, key) is not None
+
+
+@pytest.mark.leaves_groups
 @pytest.mark.parametrize("change", [{"deletionPolicy": "Retain"}, {}], ids=["retained", "abandoned"])
 async def test_a_group_can_be_kept(world: World, change: dict[str, str]) -> None:
     world.apply()
@@ -191,6 +219,54 @@ async def test_a_golden_request_has_to_pass_first(world: World) -> None:
 
     assert world.is_ready
     assert [url for url in world.asked if url.endswith("/score")] == ["http://198.18.0.1/score"]
+
+
+async def test_by_tls_the_group_is_asked_for_the_certificate_of_the_secret(world: World) -> None:
+    first, second = CERTIFICATE, CERTIFICATE.replace("aXJpcw==", "cm9zZQ==")
+    world.put_data(SECRETS, Key("demo", "cert"), {"tls.crt": first, "tls.key": "k"})
+    world.apply(SPEC | {"tls": {"secretRef": {"name": "cert"}, "hostname": "iris.example.org"}})
+    await world.settle(5)
+
+    there = world.get()
+    assert there is not None
+    assert world.is_ready, there["status"]
+    assert there["status"]["scoringUri"] == "https://iris.example.org/score"
+    assert world.asked[-1] == "https://198.18.0.1/readyz"
+    assert world.trusted[-1] == sha256(b"iris").digest()
+
+    world.put_data(SECRETS, Key("demo", "cert"), {"tls.crt": second, "tls.key": "k"})
+    world.pass_time(60)
+    await world.settle(5)
+
+    assert world.is_ready
+    assert world.trusted[-1] == sha256(b"rose").digest()
+    assert world.writes == ["CreateOrUpdate", "CreateOrUpdate"]
+
+
+async def test_a_certificate_that_the_server_makes_is_taken_as_it_is(world: World) -> None:
+    world.apply(SPEC | {"tls": {"selfSigned": True}})
+    await world.settle(5)
+
+    there = world.get()
+    assert there is not None
+    assert there["status"]["scoringUri"] == f"https://{there['status']['aci']['fqdn']}/score"
+    assert world.trusted[-1] is None
+
+
+async def test_a_model_in_storage_comes_by_a_secret_and_by_an_identity(world: World) -> None:
+    uri = "wasbs://models@account.blob.core.windows.net/iris.onnx"
+    world.put_data(SECRETS, Key("demo", "blob"), {"sasToken": "sv=1&sig=x"})
+    model = {"name": "iris", "uri": uri, "format": "onnx"}
+    world.apply(SPEC | {"model": model | {"credentialsSecretRef": {"name": "blob"}}})
+    await world.settle(5)
+    assert world.is_ready
+
+    world.apply(SPEC | {"model": model, "aci": {"identities": [IDENTITY]}})
+    await world.settle(5)
+
+    assert world.is_ready
+    group = await world.azure.service.get(world.azure.service.group_ids()[0])
+    assert "sig=x" not in str(group)
 
 
 async def test_a_suspended_one_makes_no_group(world: World) -> None:

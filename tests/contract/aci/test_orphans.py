@@ -136,6 +136,7 @@ async def test_an_api_server_that_does_not_answer_lets_everything_be(
     ],
     ids=["of another cluster", "half tagged", "untagged", "of another operator", "retained"],
 )
+@pytest.mark.leaves_groups
 async def test_what_is_not_an_orphan_of_ours_is_never_deleted(
     served: World, change: Callable[[dict[str, str]], dict[str, str]]
 ) -> None:
@@ -147,6 +148,7 @@ async def test_what_is_not_an_orphan_of_ours_is_never_deleted(
     assert served.writes == []
 
 
+@pytest.mark.leaves_groups
 async def test_tags_that_were_changed_a_moment_ago_are_heeded(served: World) -> None:
     lose(served)
     await minutes(served, GRACE_MINUTES)
@@ -177,6 +179,7 @@ async def test_two_compute_targets_for_one_resource_group_delete_once(served: Wo
     assert served.writes == ["Delete"]
 
 
+@pytest.mark.leaves_groups
 @pytest.mark.parametrize("annotations", [{}, ABANDON], ids=["retained", "abandoned"])
 async def test_a_group_that_was_kept_is_no_orphan(served: World, annotations: dict[str, str]) -> None:
     served.apply(SPEC if annotations else SPEC | {"deletionPolicy": "Retain"}, **annotations)
@@ -192,6 +195,7 @@ async def test_a_group_that_was_kept_is_no_orphan(served: World, annotations: di
     assert noted(served) == []
 
 
+@pytest.mark.leaves_groups
 async def test_what_was_abandoned_while_azure_was_away_is_kept_too(served: World) -> None:
     away = served.azure.faults.add(Refuse(503), times=None)
     served.apply(SPEC, **ABANDON)
@@ -210,6 +214,7 @@ async def test_what_was_abandoned_while_azure_was_away_is_kept_too(served: World
     assert noted(served) == []
 
 
+@pytest.mark.leaves_groups
 @pytest.mark.parametrize("last", [1, 2])
 async def test_an_operator_that_is_killed_while_it_lets_go_forgets_nothing(served: World, last: int) -> None:
     served.apply(SPEC | {"deletionPolicy": "Retain"})

@@ -9,7 +9,7 @@ import azure_specs
 import pytest
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient as Client
 from azure_emulator import begin, get
-from azure_judge import DOCUMENTED, Judge
+from azure_judge import DOCUMENTED, Judge, whole
 
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.requests import Exchange
@@ -105,3 +105,5 @@ async def test_the_suite_is_judged(azure: Azure, client: Client, judge: Judge) -
     azure.requests.of("ContainerGroups_Get")[0].response_body["properties"]["surprise"] = True
     assert [finding.paths for finding in judge.findings(azure.requests)] == [("/properties/surprise",)]
     azure.requests.clear()
+    assert [finding.paths for finding in judge.findings(whole(azure))] == [("/properties/surprise",)]
+    whole(azure).clear()  # else this test would fail of what it has planted

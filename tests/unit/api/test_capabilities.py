@@ -71,7 +71,8 @@ def test_a_refusal_everywhere_says_that_it_is_a_matter_of_time() -> None:
         ("scaling.maxReplicas", {Target.AKS}),
         ("models[].name", set(Target) - {Target.FPGA}),
         ("env[].valueFrom.fieldRef.fieldPath", {Target.AKS, Target.FPGA}),
-        ("tls.hostname", set()),
+        ("tls.hostname", {Target.ACI}),
+        ("dataCollection.sink", set()),
         ("model", set(Target)),
     ],
 )

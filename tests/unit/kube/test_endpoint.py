@@ -1,8 +1,11 @@
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 
 import pytest
+import trustme
 from aiohttp import web
 
 from berth.core.errors import Transient
@@ -33,13 +36,13 @@ class Model:
 
 
 @asynccontextmanager
-async def asked(model: Model) -> AsyncIterator[Endpoints]:
+async def asked(model: Model, tls: ssl.SSLContext | None = None) -> AsyncIterator[Endpoints]:
     application = web.Application()
-    application.router.add_post("/{path}", model.handle)
+    application.router.add_route("*", "/{path}", model.handle)
     runner = web.AppRunner(application)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    model.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    model.url = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     endpoints = Endpoints()
     try:
         yield endpoints
@@ -93,3 +96,44 @@ async def test_a_key_that_no_header_can_hold_is_told() -> None:
     async with asked(model) as endpoints:
         with pytest.raises(Transient, match="header"):
             await endpoints.post(f"{model.url}/score", "{}", {"Authorization": "Bearer a\nb"})
+
+
+@pytest.fixture
+def certificate() -> trustme.LeafCert:
+    """One that names another host, as those of endpoints do that are asked by their number."""
+    return trustme.CA().issue_cert("iris.example.org")
+
+
+def tls_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def digest_of(certificate: trustme.LeafCert) -> bytes:
+    return sha256(ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())).digest()
+
+
+async def test_an_endpoint_is_known_by_its_certificate(certificate: trustme.LeafCert) -> None:
+    model, digest = Model(), digest_of(certificate)
+    async with asked(model, tls_of(certificate)) as endpoints:
+        assert await endpoints.is_ready(f"{model.url}/readyz", digest)
+        assert await endpoints.post(f"{model.url}/score", "{}", {}, digest) == Answer(200, "[0]")
+
+
+async def test_an_endpoint_with_another_certificate_hears_no_question(certificate: trustme.LeafCert) -> None:
+    model, other = Model(), digest_of(trustme.CA().issue_cert("iris.example.org"))
+    async with asked(model, tls_of(certificate)) as endpoints:
+        assert not await endpoints.is_ready(f"{model.url}/readyz", other)
+        with pytest.raises(Transient, match="cannot be reached"):
+            await endpoints.post(f"{model.url}/score", "{}", {"Authorization": "Bearer key"}, other)
+    assert model.paths == []
+
+
+async def test_an_endpoint_whose_certificate_nobody_knows_is_taken_as_it_is(
+    certificate: trustme.LeafCert,
+) -> None:
+    model = Model()
+    async with asked(model, tls_of(certificate)) as endpoints:
+        assert await endpoints.is_ready(f"{model.url}/readyz")
+        assert await endpoints.post(f"{model.url}/score", "{}", {}) == Answer(200, "[0]")

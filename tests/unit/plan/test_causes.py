@@ -267,10 +267,8 @@ def test_a_warning_has_one_of_our_reasons_and_keeps_its_own_word(word: str, reas
 
 
 def test_every_reason_that_the_scoring_containers_tell_is_known() -> None:
-    files = (
-        Path(berth_scoring.__file__).parent / name for name in ("startup.py", "serve.py", "fetch/command.py")
-    )
-    written = "".join(path.read_text() for path in files)
+    names = ("startup.py", "serve.py", "tls.py", "privileges.py", "fetch/command.py")
+    written = "".join((Path(berth_scoring.__file__).parent / name).read_text() for name in names)
     told = re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)+)(?:: |",)', written)
     ends = [each.cause for each in (FetchError, *FetchError.__subclasses__())]
     fetched = [f"{kind}{end}" for kind in ("Model", "Code") for end in ends]

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import yaml
 from azure_specs import DESCRIPTIONS, MISSING
@@ -31,7 +32,7 @@ from jsonschema import Draft4Validator
 
 from berth.api.conditions import Reason
 from berth.core.errors import Terminal
-from berth.plan.container_group import LARGEST_BODY, Desired, desired_group, fingerprint
+from berth.plan.container_group import LARGEST_BODY, LARGEST_TAGS, Desired, desired_group, fingerprint
 from berth.plan.group_content import Content, needed
 from berth_sandbox.azure import rules
 from berth_scoring.config import ScoringConfig
@@ -328,10 +329,71 @@ def test_more_content_than_azure_takes_is_refused() -> None:
     assert refused.value.reason is Reason.TOO_LARGE
 
 
+def padded(length: int, model: int) -> Desired:
+    """Give a group with so many characters in a variable, and so many bytes in a ConfigMap."""
+    content = Content(config_maps={"iris": {"model.onnx": bytes(model)}})
+    return desired(aci_spec(env=[{"name": "PADDING", "value": "x" * length}]), content=content)
+
+
+def test_azure_is_sent_no_byte_too_many() -> None:
+    """Others may have added the longest tags, up to the number that Azure takes."""
+    most, model = LARGEST_BODY - LARGEST_TAGS, 2_950_000
+    room = most - len(orjson.dumps(padded(0, model).body | {"tags": None})) + len(b',"tags":null')
+    full = padded(room, model)
+    others = {f"{number:0512}": "v" * 256 for number in range(50 - len(full.tags))}
+    sent = len(orjson.dumps(full.body | {"tags": full.tags | others}))
+    assert most < sent <= LARGEST_BODY
+    with pytest.raises(Terminal, match=f"make a request of {LARGEST_BODY + 1} bytes"):
+        padded(room + 1, model)
+
+
+STORED = MODEL | {"uri": "abfss://models@account.dfs.core.windows.net/iris"}
+OTHER_IDENTITY = IDENTITY.replace("puller", "reader")
+CLIENT_ID = "0f0f0f0f-1234-5678-9abc-def012345678"
+
+
+def test_credentials_of_storage_travel_to_the_fetch_container_alone() -> None:
+    stored = aci_spec(model=STORED | {"credentialsSecretRef": {"name": "blob"}})
+    assert set(volumes(stored)["credentials-model-0"]["secret"]) == {"token"}
+    (model,) = config(fetch(stored)).models
+    assert model.uri == STORED["uri"]
+    mount = {"name": "credentials-model-0", "mountPath": str(model.credentials_dir), "readOnly": True}
+    assert mount in fetch(stored)["volumeMounts"]
+    assert mount not in scoring(stored)["volumeMounts"]
+
+
+def test_the_only_identity_opens_storage() -> None:
+    stored = aci_spec(model=STORED, aci={"identities": [IDENTITY]})
+    assert list(desired(stored).body["identity"]["userAssignedIdentities"]) == [IDENTITY]
+    assert "AZURE_CLIENT_ID" not in variables(fetch(stored))
+
+
+def test_of_several_identities_the_one_with_the_client_id_opens_storage() -> None:
+    several = {"identities": [IDENTITY, OTHER_IDENTITY]}
+    stored = aci_spec(model=STORED, aci=several | {"identityClientId": CLIENT_ID})
+    assert variables(fetch(stored))["AZURE_CLIENT_ID"] == CLIENT_ID
+    with pytest.raises(
+        Terminal, match=r"or aci\.identityClientId, for the group has 2 identities"
+    ) as refused:
+        desired(aci_spec(model=STORED, aci=several))
+    assert refused.value.reason is Reason.REJECTED
+
+
+@pytest.mark.parametrize("scheme", ["abfss", "abfs", "wasbs"])
+def test_storage_that_nothing_opens_is_refused(scheme: str) -> None:
+    uri = STORED["uri"].replace("abfss", scheme)
+    with pytest.raises(Terminal, match=rf"{scheme}://\S+ needs credentialsSecretRef or aci.identities"):
+        desired(aci_spec(code={"uri": uri}))
+
+
+def test_the_identity_of_the_target_opens_storage() -> None:
+    assert desired(aci_spec(model=STORED), place(defaults={"identities": [IDENTITY]})).body["identity"]
+
+
 def test_what_is_needed_is_enough_and_nothing_of_it_too_much() -> None:
     parts = needed(recipe(FULL).subject, place(defaults=FULL_DEFAULTS))
     assert parts.config_maps == {"iris"}
-    assert parts.secrets == {"iris-keys", "blob", "settings", "pull"}
+    assert parts.secrets == {"iris-keys", "blob", "settings", "pull", "cert"}
     assert parts.operator_secrets == {"registry", "workspace"}
     for name in ("config_maps", "secrets", "operator_secrets"):
         for missing in getattr(parts, name):

@@ -89,8 +89,12 @@ def test_only_true_abandons(value: str, is_so: bool) -> None:
 
 
 sightings = st.lists(
-    st.dictionaries(st.sampled_from("abc"), st.sampled_from([OWNER, SUCCESSOR]), max_size=3), max_size=30
-)
+    st.tuples(
+        st.dictionaries(st.sampled_from("abc"), st.sampled_from([OWNER, SUCCESSOR]), max_size=3),
+        st.integers(1, 14),
+    ),
+    max_size=5,
+).map(lambda parts: [found for found, minutes in parts for _ in range(minutes)])
 
 
 @given(sightings)
@@ -115,3 +119,8 @@ def test_one_list_looked_at_again_and_again_is_one_sighting() -> None:
     for _ in range(100):
         seen = suspects({"a": OWNER}, seen, 100.0)
     assert due(seen, 100.0, 600.0) == []
+
+
+def test_a_group_that_was_made_for_another_begins_anew() -> None:
+    seen = suspects({"a": SUCCESSOR}, {"a": Suspect(OWNER, 0.0)}, 600.0)
+    assert seen == {"a": Suspect(SUCCESSOR, 600.0)}

@@ -57,6 +57,41 @@ def test_each_scheme_has_its_volume_and_its_path(uri: str, expected: Any, path: 
     assert mounted.count(SOURCE) == (2 if expected else 0)
 
 
+STORED = MODEL | {"uri": "abfss://models@account.dfs.core.windows.net/iris"}
+
+
+def labels(fields: Spec) -> Any:
+    return deployment(subject(fields), IMAGE, observed=None).body["spec"]["template"]["metadata"]["labels"]
+
+
+def test_a_secret_opens_azure_storage_for_the_fetch_container() -> None:
+    fields = spec(model=STORED | {"credentialsSecretRef": {"name": "blob"}})
+    assert volume(fields, "credentials-model-0") == {
+        "name": "credentials-model-0",
+        "secret": {"secretName": "blob"},
+    }
+    fetch = pod(fields)["initContainers"][0]
+    (model,) = ScoringConfig.from_json(config(fetch)).models
+    assert (model.uri, str(model.credentials_dir)) == (STORED["uri"], "/var/berth/credentials/model-0")
+    assert str(model.credentials_dir) in [mount["mountPath"] for mount in fetch["volumeMounts"]]
+
+
+@pytest.mark.parametrize(
+    ("model", "aks", "asked"),
+    [
+        (STORED, {"serviceAccountName": "reader"}, True),
+        (STORED, {}, False),
+        (STORED | {"credentialsSecretRef": {"name": "blob"}}, {"serviceAccountName": "reader"}, False),
+        (MODEL, {"serviceAccountName": "reader"}, False),
+    ],
+)
+def test_a_token_of_the_service_account_is_asked_for_where_it_opens_storage(
+    model: Spec, aks: Spec, asked: bool
+) -> None:
+    told = labels(spec(model=model, aks=aks))
+    assert (told.get("azure.workload.identity/use") == "true") is asked
+
+
 def test_several_models_and_code_lie_apart() -> None:
     fields = spec(
         model=None,

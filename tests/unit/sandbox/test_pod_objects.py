@@ -52,10 +52,8 @@ def test_a_container_is_as_it_was_described() -> None:
             volumes=[MODEL],
         )
     )
-    assert (described["name"], described["image"], described["command"]) == (
-        *("scoring", "scoring:1"),
-        ["serve", "--fast"],
-    )
+    assert (described["name"], described["image"]) == ("scoring", "scoring:1")
+    assert described["command"] == ["serve", "--fast"]
     assert described["ports"] == [{"containerPort": 80}]
     assert described["volumeMounts"] == [{"name": "model", "mountPath": "/model", "readOnly": True}]
 

@@ -9,6 +9,7 @@ from simulated_cluster import Object, SimulatedCluster
 
 from berth.core.errors import Conflict, Gone, Terminal
 from berth.core.keys import Key
+from berth.core.store import Store
 from berth.plan.resources import CONFIG_MAPS, SECRETS, Resource
 from berth.targets.aci_content import FINGERPRINT_KEY, Contents
 from berth.targets.azure import Site
@@ -36,6 +37,10 @@ def put(cluster: SimulatedCluster, resource: Resource, key: Key, **fields: objec
 OWNED = {"ownerReferences": [OPEN.owner_reference]}
 
 
+def contents(cluster: SimulatedCluster) -> Contents:
+    return Contents(cluster, OPERATOR, Store())
+
+
 async def test_a_config_map_may_hold_bytes() -> None:
     cluster = SimulatedCluster()
     put(
@@ -45,27 +50,27 @@ async def test_a_config_map_may_hold_bytes() -> None:
         data={"a": "é"},
         binaryData={"model.onnx": encoded(b"\xff")},
     )
-    content = await Contents(cluster, OPERATOR).read(OPEN, site())
+    content = await contents(cluster).read(OPEN, site())
     assert content.config_maps == {"iris": {"a": "é".encode(), "model.onnx": b"\xff"}}
 
 
 async def test_what_does_not_exist_is_left_out() -> None:
-    content = await Contents(SimulatedCluster(), OPERATOR).read(OPEN, site())
+    content = await contents(SimulatedCluster()).read(OPEN, site())
     assert content.config_maps == {}
 
 
 async def test_keys_are_made_where_there_are_none() -> None:
     cluster = SimulatedCluster()
-    content = await Contents(cluster, OPERATOR).read(LOCKED, site())
+    content = await contents(cluster).read(LOCKED, site())
     assert content.secrets["iris-keys"].keys() == {"primaryKey", "secondaryKey"}
-    again = await Contents(cluster, OPERATOR).read(LOCKED, site())
+    again = await contents(cluster).read(LOCKED, site())
     assert again == content
 
 
 async def test_a_key_that_is_missing_is_made_and_the_other_stays() -> None:
     cluster = SimulatedCluster()
     put(cluster, SECRETS, KEYS, data={"primaryKey": encoded(b"mine")})
-    content = await Contents(cluster, OPERATOR).read(LOCKED, site())
+    content = await contents(cluster).read(LOCKED, site())
     assert content.secrets["iris-keys"]["primaryKey"] == b"mine"
     assert len(content.secrets["iris-keys"]["secondaryKey"]) > 40
 
@@ -74,21 +79,21 @@ async def test_keys_of_a_stranger_are_let_be() -> None:
     cluster = SimulatedCluster()
     cluster.put(SECRETS, {"kind": "Secret", "metadata": {"name": KEYS.name, "namespace": KEYS.namespace}})
     with pytest.raises(Terminal, match="belongs to nobody known"):
-        await Contents(cluster, OPERATOR).read(LOCKED, site())
+        await contents(cluster).read(LOCKED, site())
     assert cluster.writes == []
 
 
 async def test_the_key_of_fingerprints_outlives_the_operator() -> None:
     cluster = SimulatedCluster()
-    first = await Contents(cluster, OPERATOR).fingerprint_key()
+    first = await contents(cluster).fingerprint_key()
     assert len(first) > 40
-    assert await Contents(cluster, OPERATOR).fingerprint_key() == first
+    assert await contents(cluster).fingerprint_key() == first
     assert cluster.writes == ["create Secret"]
 
 
 async def test_of_two_operators_that_make_the_key_one_is_right() -> None:
     cluster = Overtaken()
-    assert await Contents(cluster, OPERATOR).fingerprint_key() == KEY
+    assert await contents(cluster).fingerprint_key() == KEY
 
 
 class Overtaken(SimulatedCluster):

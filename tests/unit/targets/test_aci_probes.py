@@ -21,6 +21,7 @@ class Network:
         self.is_up: dict[str, bool] = {}
         self.delay = 0.01
         self.asked: Counter[str] = Counter()
+        self.certificates: list[bytes | None] = []
         self.woken: list[tuple[Key, float]] = []
         self.running = self.most = 0
         self.probes = Probes(self.ask, self.wake, interval=interval, at_once=at_once)
@@ -28,8 +29,9 @@ class Network:
     def wake(self, key: Key) -> None:
         self.woken.append((key, now()))
 
-    async def ask(self, url: str) -> bool:
+    async def ask(self, url: str, certificate: bytes | None) -> bool:
         self.asked[url] += 1
+        self.certificates.append(certificate)
         self.running += 1
         self.most = max(self.most, self.running)
         is_up = self.is_up.get(url, False)
@@ -103,6 +105,16 @@ async def test_silence_brings_a_pass_within_a_minute_even_where_packets_vanish()
 
 
 @in_virtual_time
+async def test_one_change_brings_one_pass_whoever_listens() -> None:
+    network = Network()
+    network.is_up[URL] = True
+    await network.probes.answers(IRIS, URL)
+    network.is_up[URL] = False
+    await asyncio.sleep(140)
+    assert len(network.woken) == 1
+
+
+@in_virtual_time
 async def test_a_packet_that_is_lost_is_no_crash() -> None:
     network = Network()
     network.is_up[URL] = True
@@ -168,3 +180,25 @@ async def test_an_address_that_no_pass_speaks_of_any_more_is_asked_no_more() -> 
     assert network.asked[SILENT] == 0
     assert network.asked[URL] >= 9
     assert await network.probes.answers(IRIS, SILENT)
+
+
+@in_virtual_time
+async def test_another_certificate_is_another_question() -> None:
+    network = Network()
+    network.is_up[URL] = True
+    for certificate in (b"first", b"second", None):
+        assert await network.probes.answers(IRIS, URL, certificate)
+    assert network.certificates == [b"first", b"second", None]
+
+
+@in_virtual_time
+async def test_a_defect_is_not_kept_quiet_and_does_not_last() -> None:
+    network = Network()
+    network.is_up[URL] = True
+    await network.probes.answers(IRIS, URL)
+    network.is_up = None  # type: ignore[assignment]  # so that to ask fails
+    await asyncio.sleep(60)
+    with pytest.raises(AttributeError):
+        await network.probes.answers(IRIS, URL)
+    network.is_up = {URL: True}
+    assert await network.probes.answers(IRIS, URL)

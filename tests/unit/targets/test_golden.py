@@ -46,7 +46,9 @@ class World:
         """When the model was asked."""
         return [moment for moment, _ in self.asked]
 
-    async def _call(self, url: str, body: str, headers: Mapping[str, str]) -> Answer:
+    async def _call(
+        self, url: str, body: str, headers: Mapping[str, str], certificate: bytes | None
+    ) -> Answer:
         self.asked.append((now(), url))
         self.headers = headers
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -102,7 +104,7 @@ async def test_a_wrong_answer_counts_until_a_right_one_comes() -> None:
 async def test_an_answer_that_takes_too_long_is_none() -> None:
     world = World(GOOD)
 
-    async def never(url: str, body: str, headers: Mapping[str, str]) -> Answer:
+    async def never(url: str, body: str, headers: Mapping[str, str], certificate: bytes | None) -> Answer:
         await asyncio.sleep(3600)
         return GOOD
 

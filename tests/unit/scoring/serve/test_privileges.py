@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,10 +83,13 @@ pytestmark = pytest.mark.skipif(not _may_mount(), reason="only root of a whole m
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that every user may enter, which pytest's own are not."""
     made = Path(tempfile.mkdtemp(prefix="berth-test-"))
     made.chmod(0o755)
+    (made / "tmp").mkdir()
+    (made / "tmp").chmod(0o1777)
+    monkeypatch.setenv("TMPDIR", str(made / "tmp"))
     yield made
     shutil.rmtree(made)
 
@@ -173,6 +178,24 @@ def test_keys_that_all_may_read_stay_where_they_are_replaced(as_root: Any, folde
     assert f'"keysDir": "{folder}/keys"' in environment_of(server.process.pid)["BERTH_SCORING_CONFIG"]
 
 
+def test_a_certificate_that_only_root_may_read_is_shown(as_root: Any, folder: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    chain = "".join(part.bytes().decode() for part in issued.cert_chain_pems)
+    files = {"tls.crt": chain, "tls.key": issued.private_key_pem.bytes().decode()}
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    server = as_root(SCRIPT, tls={"dir": closed(folder / "tls", **files)}, trust=trust)
+    assert server.score("who")["ids"] == [USER] * 6
+
+
+def test_a_certificate_of_its_own_is_made_as_the_user(as_root: Any) -> None:
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    server = as_root(SCRIPT, tls={"selfSignedFor": ["localhost"]}, trust=trust)
+    assert server.score("who")["ids"] == [USER] * 6
+
+
 def test_what_was_copied_is_readable_to_the_user_alone(as_root: Any, folder: Path) -> None:
     keys = folder / "keys"
     closed(keys, primaryKey="first")
@@ -184,7 +207,6 @@ def test_what_was_copied_is_readable_to_the_user_alone(as_root: Any, folder: Pat
     assert [path.name for path in copy.iterdir()] == ["primaryKey"]
     for path, mode in ((copy, 0o500), (copy / "primaryKey", 0o400)):
         assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (USER, mode)
-    shutil.rmtree(copy)
 
 
 def test_the_folder_of_models_becomes_the_users(as_root: Any) -> None:
@@ -193,7 +215,7 @@ def test_the_folder_of_models_becomes_the_users(as_root: Any) -> None:
 
 def test_a_home_of_roots_is_replaced_and_another_is_kept(as_root: Any, folder: Path) -> None:
     (folder / "home").mkdir()
-    assert as_root(SCRIPT, env={"HOME": str(folder / "home")}).score("home") == tempfile.gettempdir()
+    assert as_root(SCRIPT, env={"HOME": str(folder / "home")}).score("home") == str(folder / "tmp")
     os.chown(folder / "home", USER, USER)
     assert as_root(SCRIPT, env={"HOME": str(folder / "home")}).score("home") == str(folder / "home")
 
