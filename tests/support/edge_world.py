@@ -81,6 +81,7 @@ class MortalClients:
 
     def __init__(self, hubs: Hubs) -> None:
         self._hubs = hubs
+        self._opened: dict[Any, _MortalHub] = {}
         self.calls = 0
         self.last: int | None = None
 
@@ -90,7 +91,8 @@ class MortalClients:
     async def iot_hub(
         self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
     ) -> Any:
-        return _MortalHub(await self._hubs.get(place, cloud, credentials, secret), self)
+        opened = await self._hubs.get(place, cloud, credentials, secret)
+        return self._opened.setdefault(opened, _MortalHub(opened, self))
 
     def count(self) -> None:
         self.calls += 1

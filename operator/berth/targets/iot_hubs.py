@@ -115,17 +115,36 @@ class HubListings:
         self._clock = clock
         self._kept: dict[str, HubListing] = {}
         self._changed: dict[str, float] = {}
+        self._refusals: dict[str, tuple[Hub, float, Terminal]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def recent(self, site: HubSite, longest: float) -> HubListing:
-        """Return a list that is at most so many seconds old, and has seen all that this operator did."""
+        """Return a list that is at most so many seconds old, and has seen all that this operator did.
+
+        What a hub refuses is refused to all who ask, until it is time to try again or another may ask.
+        """
         name = site.place.host_name
         async with self._locks.setdefault(name, asyncio.Lock()):
             kept, now = self._kept.get(name), self._clock()
             is_fresh = kept is not None and now - kept.at < longest
             if kept is None or not is_fresh or kept.at <= self._changed.get(name, float("-inf")):
-                kept = self._kept[name] = HubListing(now, await site.hub.deployments())
+                self._raise_known(site)
+                kept = self._kept[name] = HubListing(now, await self._ask(site))
             return kept
+
+    async def _ask(self, site: HubSite) -> list[Object]:
+        try:
+            return await site.hub.deployments()
+        except Terminal as error:
+            self._refusals[site.place.host_name] = site.hub, self._clock(), error
+            raise
+
+    def _raise_known(self, site: HubSite) -> None:
+        hub, at, error = self._refusals.get(site.place.host_name, (None, 0.0, None))
+        if error is None or hub is not site.hub:
+            return
+        if (wait := at + (error.retry_after or 0.0) - self._clock()) > 0:
+            raise Terminal(error.reason, error.message, wait)
 
     def changed(self, site: HubSite) -> None:
         """Ask anew next time."""

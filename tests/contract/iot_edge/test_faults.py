@@ -280,7 +280,14 @@ async def test_a_revoked_policy_stalls_and_recovers(world: EdgeWorld) -> None:
     assert world.condition("Stalled")["reason"] == "AuthenticationFailed"
     await world.place_once()
     assert world.condition("CredentialsAccepted", PLACE, COMPUTE_TARGETS)["status"] == "False"
+    asked = len(world.azure.requests)
+    world.apply(key=OTHER)
+    for key in (IRIS, OTHER):
+        await world.attempt(key)
+    assert len(world.azure.requests) == asked
+    assert world.condition("Stalled", OTHER)["reason"] == "AuthenticationFailed"
     policies["iothubowner"] = revoked
+    world.pass_time(60)
     await ready(world)
 
 
@@ -292,6 +299,7 @@ async def test_a_hub_of_the_basic_tier_is_named(world: EdgeWorld) -> None:
     await world.place_once()
     assert world.condition("Stalled", PLACE, COMPUTE_TARGETS)["reason"] == "TierNotSupported"
     world.hub.sku = Sku("S1")
+    world.pass_time(300)
     await ready(world)
 
 
