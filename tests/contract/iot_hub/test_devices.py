@@ -142,11 +142,15 @@ async def test_a_deleted_layer_takes_its_module_along_and_no_other(azure: Azure,
 
 async def test_a_device_without_its_base_keeps_what_it_runs(azure: Azure, clients: Clients) -> None:
     await deployed(azure, clients, base(telemetry=layer_module()))
+    before = (await clients.agent("press-1")).properties
 
     await clients.delete("base")
     azure.clock.advance(SETTLED)
 
+    after = (await clients.agent("press-1")).properties
     assert await modules(clients, "press-1") == {"telemetry": "running"}
+    assert after.desired["$version"] == before.desired["$version"]
+    assert after.reported["lastDesiredStatus"]["code"] == 200
 
 
 async def test_devices_come_and_go_with_their_tags(azure: Azure, clients: Clients) -> None:

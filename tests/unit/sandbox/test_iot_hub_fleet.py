@@ -111,6 +111,13 @@ class TestRuns:
         hub.clock.advance(10)
         assert statuses(hub, "d") == {"base": "Applied"}
 
+    def test_one_of_many_that_share_their_tags_can_be_meant(self, hub: Hub) -> None:
+        hub.register(["a", "b", "c"], {"site": "x"})
+        put(hub, "base", base_content(), "deviceId = 'b' AND tags.site = 'x'", 0)
+        hub.clock.advance(10)
+
+        assert [statuses(hub, name) for name in "abc"] == [{}, {"base": "Applied"}, {}]
+
     def test_a_changed_condition_takes_effect_at_the_next_run(self, hub: Hub) -> None:
         hub.register(["a"], {"site": "a"})
         hub.register(["b"], {"site": "b"})
@@ -209,6 +216,31 @@ class TestRuns:
         assert looked.module_twin("b", "$edgeAgent") == unseen.module_twin("b", "$edgeAgent")
 
 
+class TestQueriesOfThePast:
+    def test_each_of_several_changes_is_seen_when_its_time_has_come(self, hub: Hub) -> None:
+        hub.register(["d"], {"step": 0})
+        hub.clock.advance(100)
+        for step in (1, 2, 3):
+            hub.change_twin("d", {"tags": {"step": step}}, None)
+            hub.clock.advance(10)
+
+        seen = []
+        for _ in range(4):
+            seen.append(hub.query("SELECT tags.step AS step FROM devices", 1, None).items[0]["step"])
+            hub.clock.advance(10)
+
+        assert seen == [1, 2, 3, 3]
+        assert hub.twin("d")["tags"] == {"step": 3}
+
+    def test_what_is_no_longer_seen_is_forgotten(self, hub: Hub) -> None:
+        hub.register(["d"], {})
+        for step in range(50):
+            hub.clock.advance(20)
+            hub.change_twin("d", {"tags": {"step": step}}, None)
+
+        assert len(hub.fleet.devices["d"].twins) <= 4
+
+
 class TestScale:
     def test_devices_that_fare_alike_share_all_but_their_names(self, hub: Hub) -> None:
         hub.register([f"d{number}" for number in range(10_000)], {"site": "a"})
@@ -276,13 +308,13 @@ class Pods:
 
 
 def test_what_really_runs_is_told_and_seen(hub: Hub) -> None:
-    hub.backing = pods = Pods()
+    hub.fleet.backing = pods = Pods()
     hub.register(["real", "simulated"], {})
     put(hub, "base", base_content(), priority=0)
     put(hub, "iris", layer_content())
     hub.clock.advance(100)
 
-    hub.tell_backing()
+    hub.fleet.tell_backing(hub.now)
 
     assert pods.told == {"real": {"edgeAgent", "edgeHub", "iris"}}
     states = {
@@ -291,6 +323,10 @@ def test_what_really_runs_is_told_and_seen(hub: Hub) -> None:
     }
     assert (states["real"]["runtimeStatus"], states["real"]["exitCode"]) == ("failed", 3)
     assert states["simulated"]["runtimeStatus"] == "running"
+    hub.clock.advance(100)
+    query = "SELECT deviceId FROM devices.modules WHERE properties.reported.modules.iris.runtimeStatus = '{}'"
+    found = {status: hub.query(query.format(status), 9, None).items for status in ("failed", "running")}
+    assert found == {"failed": [{"deviceId": "real"}], "running": [{"deviceId": "simulated"}]}
 
 
 @pytest.mark.parametrize(

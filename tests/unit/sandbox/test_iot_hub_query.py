@@ -144,6 +144,15 @@ def test_what_is_no_condition(text: str) -> None:
         condition(text)
 
 
+@pytest.mark.parametrize("word", ["OR", "AND"])
+def test_a_condition_can_name_hundreds_of_devices(word: str) -> None:
+    names = [f"press-{number}" for number in range(600)]
+    read = condition(f" {word} ".join(f"deviceId='{name}'" for name in names))
+
+    assert read.holds({"deviceId": "press-599"}) is (word == "OR")
+    assert not read.holds({"deviceId": "press-600"})
+
+
 @given(st.text())
 def test_a_quoted_text_means_that_text_and_nothing_else(text: str) -> None:
     read = condition(f"tags.name = {quoted(text)}")

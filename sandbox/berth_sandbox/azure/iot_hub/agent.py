@@ -11,10 +11,12 @@ from berth_sandbox.azure.iot_hub import manifest_rules
 from berth_sandbox.azure.iot_hub.content import Manifest
 from berth_sandbox.azure.iot_hub.manifest_rules import EMPTY, SUCCESS, Rules, Status
 from berth_sandbox.azure.iot_hub.modules import NEVER, Life, ModuleBehaviour, ModuleView
+from berth_sandbox.azure.names import Document
 
 PERIOD = 5.0  # the agent looks at its modules this often
 DELIVERY_SECONDS = 2.0
 CHECK_SECONDS = 1.0
+RUNTIME: Document = {"type": "docker", "settings": {"minDockerVersion": "v1.25"}}
 LAST_TO_START = 4_294_967_295
 
 
@@ -53,6 +55,7 @@ class Plan:
     status: Status
     version: int  # of the desired properties that the agent acted on last
     number: int  # of reports before this
+    runtime: Document = field(default_factory=lambda: RUNTIME)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Report:
     number: int
     since: float
     until: float
+    runtime: Document
 
 
 class Situation:
@@ -164,10 +168,11 @@ class Situation:
         if problem := self.rules(self.told.manifest):
             done = start + CHECK_SECONDS
             lives = earlier.after
-            return Plan(start, done, lives, lives, problem, earlier.version, latest.number)
+            return Plan(start, done, lives, lives, problem, earlier.version, latest.number, earlier.runtime)
         done, lives, failures = self._carried_out(start, earlier.after)
         status = (500, f"One or more errors occurred. ({') ('.join(failures)})") if failures else SUCCESS
-        return Plan(start, done, earlier.after, lives, status, self.version, latest.number)
+        runtime = self.told.manifest.agent["runtime"]
+        return Plan(start, done, earlier.after, lives, status, self.version, latest.number, runtime)
 
     def _carried_out(
         self, start: float, running: Mapping[str, Life]
@@ -198,11 +203,13 @@ class Situation:
             return self._latest
         if now < plan.done + PERIOD:
             views = {name: (life, life.view(plan.start)) for name, life in plan.before.items()}
-            return Report(plan.version, plan.status, views, plan.number + 1, now, plan.done + PERIOD)
+            return Report(
+                plan.version, plan.status, views, plan.number + 1, now, plan.done + PERIOD, plan.runtime
+            )
         views = {name: (life, life.view(now)) for name, life in plan.after.items()}
         number = plan.number + 2 + sum(view.changes for _, view in views.values())
         until = min((view.until for _, view in views.values()), default=NEVER)
-        self._latest = Report(plan.version, plan.status, views, number, now, until)
+        self._latest = Report(plan.version, plan.status, views, number, now, until, plan.runtime)
         return self._latest
 
 

@@ -58,7 +58,8 @@ def described(modules: Modules) -> set[str]:
     """Name the modules that a deployment lets run, without the runtime's own."""
     whole: Mapping[str, Any] = modules[AGENT].get(DESIRED) or {}
     prefix = f"{DESIRED}.modules."
-    return {*(whole.get("modules") or {})} | {
+    inner = whole.get("modules")
+    return {*(inner if isinstance(inner, dict) else {})} | {
         place.removeprefix(prefix).partition(".")[0] for place in modules[AGENT] if place.startswith(prefix)
     }
 

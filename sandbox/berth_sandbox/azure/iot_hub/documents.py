@@ -150,27 +150,25 @@ def _reported(
     if report is None:
         return {}, 1
     if module == AGENT:
-        return _of_agent(situation, report, seen), report.number + 1
+        return _of_agent(report, seen), report.number + 1
     if module == EDGE_HUB and report.views:
         state = {"schemaVersion": "1.2", "version": AGENT_VERSION, "lastDesiredStatus": _status((200, ""))}
         return state | {"lastDesiredVersion": _version(situation.by(now), EDGE_HUB)}, 2
     return {}, 1
 
 
-def _of_agent(situation: Situation, report: Report, seen: Mapping[str, ModuleView] | None) -> Document:
+def _of_agent(report: Report, seen: Mapping[str, ModuleView] | None) -> Document:
     views = {
         name: (life, view if seen is None else seen.get(name, view))
         for name, (life, view) in report.views.items()
     }
     modules = {name: _module(*entry) for name, entry in views.items()}
-    runtime = situation.told.manifest.agent.get("runtime") or {}
-    settings = {"minDockerVersion": "v1.25", **(runtime.get("settings") or {})}
     return {
         "schemaVersion": "1.0",
         "version": AGENT_VERSION,
         "lastDesiredVersion": report.version,
         "lastDesiredStatus": _status(report.status),
-        "runtime": {"platform": PLATFORM, "type": "docker", "settings": settings},
+        "runtime": {"platform": PLATFORM, **report.runtime},
         "systemModules": {name: modules[name] for name in SYSTEM_MODULES if name in modules},
         "modules": {name: shown for name, shown in modules.items() if name not in SYSTEM_MODULES},
     }

@@ -6,7 +6,7 @@ Nothing happens until somebody looks: `settle` makes up for what should have hap
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from berth_sandbox.azure.iot_hub import content
@@ -15,6 +15,7 @@ from berth_sandbox.azure.iot_hub.configuration import Configuration
 from berth_sandbox.azure.iot_hub.content import Manifest
 from berth_sandbox.azure.iot_hub.device import Device, Twin
 from berth_sandbox.azure.iot_hub.manifest_rules import Rules, own_rules
+from berth_sandbox.azure.iot_hub.modules import ModuleBacking, ModuleView
 from berth_sandbox.azure.names import Document
 
 
@@ -84,6 +85,7 @@ class Fleet:
         self.deployments: dict[str, Deployment] = {}
         self.conditions = Conditions()
         self.registrations = 0
+        self.backing: ModuleBacking | None = None
         self._nothing = Told(Manifest({}))
         self._roots: dict[tuple[float, Conditions], Situation] = {}
         self._told: dict[tuple[object, ...], Told] = {}
@@ -144,6 +146,19 @@ class Fleet:
         self.settle(now)
         told = Told(self._manifest([modules]))
         device.situation = device.situation.then(now, told, device.situation.conditions)
+
+    def tell_backing(self, now: float) -> None:
+        """Tell who really runs modules what is to run by now."""
+        self.settle(now)
+        for name, device in self.devices.items() if self.backing else ():
+            if self.backing and self.backing.backs(name):
+                lives = device.situation.lives(now)
+                self.backing.run(name, {module: life.spec for module, life in lives.items()})
+
+    def really_seen(self, device: Device, now: float) -> Mapping[str, ModuleView] | None:
+        """Return what is to be seen of modules that really run, if those of the device do."""
+        backing = self.backing
+        return backing.views(device.id, now) if backing and backing.backs(device.id) else None
 
     def settle(self, now: float) -> None:
         """Let all runs take place that should have by now, one after the other."""

@@ -15,7 +15,6 @@ from berth_sandbox.azure.iot_hub.device import Device, key, with_changes
 from berth_sandbox.azure.iot_hub.fleet import Fleet
 from berth_sandbox.azure.iot_hub.limits import Sku
 from berth_sandbox.azure.iot_hub.metrics import Metrics, Page
-from berth_sandbox.azure.iot_hub.modules import ModuleBacking
 from berth_sandbox.azure.iot_hub.query.tokens import QueryError
 from berth_sandbox.azure.names import Document
 
@@ -31,7 +30,6 @@ class Hub:
     clock: Clock
     fleet: Fleet
     sku: Sku = field(default_factory=Sku)
-    backing: ModuleBacking | None = None
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.fleet)
@@ -58,7 +56,7 @@ class Hub:
     def put_configuration(self, name: str, body: Document, if_match: str | None) -> Document:
         """Create a configuration, or change all of it but its content."""
         configurations.check(name, body)
-        content = {kind: body.get("content", {}).get(kind) for kind in contents.KINDS}
+        content = {kind: (body.get("content") or {}).get(kind) for kind in contents.KINDS}
         content = {kind: value for kind, value in content.items() if value is not None}
         known = self.fleet.deployments.get(name)
         if known is None:
@@ -73,7 +71,7 @@ class Hub:
                 old,
                 updated=self.now,
                 version=old.version + 1,
-                priority=body.get("priority", 0),
+                priority=body.get("priority") or 0,
                 target_condition=body.get("targetCondition") or "",
                 labels=body.get("labels") or {},
                 queries=(body.get("metrics") or {}).get("queries") or {},
@@ -127,7 +125,7 @@ class Hub:
 
     def put_device(self, name: str, body: Document, if_match: str | None) -> Document:
         """Register a device, or change its identity."""
-        status = body.get("status", "enabled")
+        status = body.get("status") or "enabled"
         known = self.fleet.devices.get(name)
         if known is None:
             self.register([name], {}, is_edge=bool((body.get("capabilities") or {}).get("iotEdge")))
@@ -186,8 +184,7 @@ class Hub:
         device = self.device(name)
         if module not in device.module_names():
             raise errors.module_not_found(name, module)
-        backed = self.backing is not None and self.backing.backs(name)
-        seen = self.backing.views(name, self.now) if self.backing and backed else None
+        seen = self.fleet.really_seen(device, self.now)
         return documents.module_twin(device, module, device.situation, self.now, seen)
 
     def change_twin(self, name: str, patch: Document, if_match: str | None) -> Document:
@@ -230,16 +227,6 @@ class Hub:
             device,
             replace(twin, at=self.now, reported=reported, reported_version=twin.reported_version + 1),
         )
-
-    def tell_backing(self) -> None:
-        """Tell who really runs modules what is to run by now."""
-        if self.backing is None:
-            return
-        self.fleet.settle(self.now)
-        for name, device in self.fleet.devices.items():
-            if self.backing.backs(name):
-                lives = device.situation.lives(self.now)
-                self.backing.run(name, {module: life.spec for module, life in lives.items()})
 
     def statistics(self) -> tuple[Document, Document]:
         """Return how many devices there are, and how many of them are connected."""

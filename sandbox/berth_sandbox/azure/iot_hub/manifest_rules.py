@@ -16,7 +16,7 @@ EMPTY: Status = (
     417,
     "This device has an empty configuration for the edge agent. Please set a deployment manifest.",
 )
-VERSIONS = {"1.0", "1.1"}
+VERSIONS = ("1.0", "1.1")
 CHOICES = {
     "status": {"running", "stopped"},
     "restartPolicy": {"never", "on-failure", "on-unhealthy", "always"},

@@ -22,7 +22,7 @@ LARGEST_PAGE = 1000
 SUCCESS = 200
 INDIVIDUAL = {"deviceId", "deviceEtag"}
 Results = Mapping[str, Mapping[str, int]]
-Seen = tuple[Situation, Twin, bool, str, tuple[str, ...]]
+Seen = tuple[Situation, Twin, bool, str, tuple[str, ...], str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Metrics:
             return sum(1 for _ in self._found(asked, moment))
         return sum(
             len(group)
-            * sum(asked.condition.holds(row) for row in _rows(group[0], seen, asked.collection, moment))
+            * sum(asked.condition.holds(row) for row in self._rows(group[0], seen, asked.collection, moment))
             for seen, group in self._groups(moment).items()
         )
 
@@ -80,9 +80,9 @@ class Metrics:
         known: dict[Seen, list[Document]] = {}
         individual, holds = _is_individual(asked), asked.condition.holds
         for device in self._fleet.devices.values():
-            seen = _seen(device, moment)
+            seen = self._seen(device, moment)
             if seen not in known:
-                rows = _rows(device, seen, asked.collection, moment)
+                rows = self._rows(device, seen, asked.collection, moment)
                 known[seen] = [row for row in rows if individual or holds(row)]
             for shared in known[seen]:
                 row = {**shared, "deviceId": device.id, "deviceEtag": etags.of_number(device.number)}
@@ -95,9 +95,26 @@ class Metrics:
         if self._grouped[0] != key:
             groups: dict[Seen, list[Device]] = {}
             for device in self._fleet.devices.values():
-                groups.setdefault(_seen(device, moment), []).append(device)
+                groups.setdefault(self._seen(device, moment), []).append(device)
             self._grouped = key, groups
         return self._grouped[1]
+
+    def _seen(self, device: Device, moment: float) -> Seen:
+        """Return all that queries see of a device but for its id."""
+        alone = device.id if self._fleet.really_seen(device, moment) is not None else ""
+        modules = tuple(device.modules)
+        situation, twin = device.situation.by(moment), device.twin_by(moment)
+        return situation, twin, device.is_edge, device.status, modules, alone
+
+    def _rows(self, device: Device, seen: Seen, collection: str, moment: float) -> list[Document]:
+        situation, twin, *_ = seen
+        if collection == "devices":
+            return [documents.device_twin(device, twin, situation, moment)]
+        views = self._fleet.really_seen(device, moment)
+        return [
+            documents.module_twin(device, module, situation, moment, views)
+            for module in device.module_names(situation)
+        ]
 
     def _counted(self, deployment: Deployment, moment: float) -> Results:
         configuration = deployment.in_force or deployment.configuration
@@ -107,21 +124,6 @@ class Metrics:
             name: self._count(parser.query(text), moment) for name, text in configuration.queries.items()
         }
         return {"system": system, "custom": custom}
-
-
-def _seen(device: Device, moment: float) -> Seen:
-    """Return all that queries see of a device but for its id."""
-    modules = tuple(device.modules)
-    return device.situation.by(moment), device.twin_by(moment), device.is_edge, device.status, modules
-
-
-def _rows(device: Device, seen: Seen, collection: str, moment: float) -> list[Document]:
-    situation, twin, *_ = seen
-    if collection == "devices":
-        return [documents.device_twin(device, twin, situation, moment)]
-    return [
-        documents.module_twin(device, module, situation, moment) for module in device.module_names(situation)
-    ]
 
 
 def _is_individual(asked: Query) -> bool:

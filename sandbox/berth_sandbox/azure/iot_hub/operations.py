@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from berth_sandbox.azure.http import Answer, Request
+from berth_sandbox.azure.iot_hub import shapes
 from berth_sandbox.azure.iot_hub.access import READ_REGISTRY, SERVICE, WRITE_REGISTRY
 from berth_sandbox.azure.iot_hub.errors import invalid_argument
 from berth_sandbox.azure.iot_hub.hub import Hub
 from berth_sandbox.azure.iot_hub.metrics import LARGEST_PAGE
+from berth_sandbox.azure.iot_hub.shapes import checked
 from berth_sandbox.azure.names import Document
 
 MOST_DEVICES = 1000
@@ -42,12 +44,9 @@ class Call:
         """Return which version the request insists on."""
         return self.request.headers.get("if-match")
 
-    @property
-    def body(self) -> dict[str, Any]:
-        """Return the JSON object that was sent."""
-        if not isinstance(self.request.body, dict):
-            raise invalid_argument("The body is no JSON object.")
-        return self.request.body
+    def body(self, shape: Document) -> Document:
+        """Return what was sent, which has to be of that shape."""
+        return checked(shape, self.request.body)
 
     def top(self, most: int) -> int:
         """Return how many are asked for."""
@@ -71,7 +70,8 @@ class Operation:
 
 
 def _test_queries(call: Call) -> Answer:
-    condition, queries = call.body.get("targetCondition"), call.body.get("customMetricQueries")
+    body = call.body(shapes.QUERIES)
+    condition, queries = body.get("targetCondition"), body.get("customMetricQueries")
     return Answer(200, call.hub.test_queries(condition or "", queries or {}))
 
 
@@ -81,7 +81,7 @@ def _delete_configuration(call: Call) -> Answer:
 
 
 def _apply(call: Call) -> Answer:
-    call.hub.apply(call.device, call.body)
+    call.hub.apply(call.device, call.body(shapes.CONTENT))
     return Answer(204)
 
 
@@ -89,7 +89,7 @@ def _query(call: Call) -> Answer:
     asked = call.request.headers.get("x-ms-max-item-count", str(LARGEST_PAGE))
     if not asked.isdigit() or int(asked) < 1:
         raise invalid_argument("x-ms-max-item-count is a number from 1 on.")
-    text = str(call.body.get("query") or "")
+    text = call.body(shapes.QUERY)["query"]
     page = call.hub.query(text, int(asked), call.request.headers.get("x-ms-continuation"))
     more = {"x-ms-continuation": page.continuation} if page.continuation else {}
     return Answer(200, page.items, {"x-ms-item-type": page.item_type, **more})
@@ -131,7 +131,11 @@ OPERATIONS = {
         _tagged(lambda call: call.hub.configuration(call.configuration)), READ_REGISTRY, "configurations"
     ),
     "Configuration_CreateOrUpdate": Operation(
-        _tagged(lambda call: call.hub.put_configuration(call.configuration, call.body, call.if_match)),
+        _tagged(
+            lambda call: call.hub.put_configuration(
+                call.configuration, call.body(shapes.CONFIGURATION), call.if_match
+            )
+        ),
         WRITE_REGISTRY,
         "configurations",
     ),
@@ -154,7 +158,7 @@ OPERATIONS = {
         _tagged(lambda call: call.hub.identity(call.device)), READ_REGISTRY, "registry", is_basic=True
     ),
     "Devices_CreateOrUpdateIdentity": Operation(
-        _tagged(lambda call: call.hub.put_device(call.device, call.body, call.if_match)),
+        _tagged(lambda call: call.hub.put_device(call.device, call.body(shapes.DEVICE), call.if_match)),
         WRITE_REGISTRY,
         "registry",
         is_basic=True,
@@ -172,7 +176,7 @@ OPERATIONS = {
     "Modules_DeleteIdentity": Operation(_delete_module, WRITE_REGISTRY, "registry"),
     "Devices_GetTwin": Operation(_tagged(lambda call: call.hub.twin(call.device)), SERVICE, "twin reads"),
     "Devices_UpdateTwin": Operation(
-        _tagged(lambda call: call.hub.change_twin(call.device, call.body, call.if_match)),
+        _tagged(lambda call: call.hub.change_twin(call.device, call.body(shapes.TWIN), call.if_match)),
         SERVICE,
         "twin updates",
     ),

@@ -104,14 +104,14 @@ def negated(inner: Expression) -> Expression:
     return opposite
 
 
-def both(left: Expression, right: Expression) -> Expression:
-    """Tell whether both hold; one that does not decides."""
-    return _joined(left, right, decides=False)
+def every(parts: Sequence[Expression]) -> Expression:
+    """Tell whether all hold; one that does not decides."""
+    return _joined(parts, decides=False)
 
 
-def either(left: Expression, right: Expression) -> Expression:
-    """Tell whether one of two holds; one that does decides."""
-    return _joined(left, right, decides=True)
+def some(parts: Sequence[Expression]) -> Expression:
+    """Tell whether one of several holds; one that does decides."""
+    return _joined(parts, decides=True)
 
 
 def tested(name: str, inner: Expression) -> Expression:
@@ -131,15 +131,15 @@ def tested_string(name: str, left: Expression, right: Expression) -> Expression:
     return holds
 
 
-def _joined(left: Expression, right: Expression, *, decides: bool) -> Expression:
+def _joined(parts: Sequence[Expression], *, decides: bool) -> Expression:
     def joined(row: Row) -> Any:  # noqa: ANN401 - true, false or undefined
-        one = left(row)
-        if one is decides:
-            return decides
-        other = right(row)
-        if other is decides:
-            return decides
-        return (not decides) if isinstance(one, bool) and isinstance(other, bool) else UNDEFINED
+        all_known = True
+        for part in parts:
+            value = part(row)
+            if value is decides:
+                return decides
+            all_known = all_known and isinstance(value, bool)
+        return (not decides) if all_known else UNDEFINED
 
     return joined
 

@@ -136,18 +136,18 @@ class _Reader:
         return Condition(read, frozenset(self.paths), frozenset(self.operators))
 
     def disjunction(self) -> Expression:
-        read = self.conjunction()
+        parts = [self.conjunction()]
         while self.skip("OR"):
             self.operators.add("OR")
-            read = expressions.either(read, self.conjunction())
-        return read
+            parts.append(self.conjunction())
+        return expressions.some(parts) if len(parts) > 1 else parts[0]
 
     def conjunction(self) -> Expression:
-        read = self.negation()
+        parts = [self.negation()]
         while self.skip("AND"):
             self.operators.add("AND")
-            read = expressions.both(read, self.negation())
-        return read
+            parts.append(self.negation())
+        return expressions.every(parts) if len(parts) > 1 else parts[0]
 
     def negation(self) -> Expression:
         if not self.skip("NOT"):
