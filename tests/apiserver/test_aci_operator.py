@@ -160,6 +160,33 @@ async def test_metrics_tell_of_calls_to_azure_and_of_orphans(
     assert azure.requests.of("ContainerGroups_Delete") == []
 
 
+async def test_another_group_takes_over_though_the_operator_is_killed_meanwhile(
+    user: User, azure: Azure, place: Key, tmp_path: Path, control_plane: ControlPlane
+) -> None:
+    blue_green, log = {"updateStrategy": "BlueGreen"}, tmp_path / "berth-0.log"
+    async with operator(control_plane.kubeconfig, user.namespace, log) as process:
+        await user.apply(wanted(place, aci=blue_green))
+        before = (await user.until_ready())["status"]
+        await user.apply(wanted(place, aci=blue_green, env=[{"name": "A", "value": "b"}]))
+        meanwhile = (await user.until(lambda there: bool(condition(there, "SuccessorReady"))))["status"]
+        assert meanwhile["scoringUri"] == before["scoringUri"]
+        assert condition({"status": meanwhile}, "EndpointReady")["status"] == "True"
+        await process.stop(signal.SIGKILL)
+    async with operator(control_plane.kubeconfig, user.namespace, log):
+        after = (await user.until_ready())["status"]
+        assert after["scoringUri"] != before["scoringUri"]
+        assert len(azure.requests.of("ContainerGroups_CreateOrUpdate")) == 2
+        assert azure.requests.of("ContainerGroups_Delete") == []  # callers have a minute to follow
+
+        await user.apply(wanted(place, aci=blue_green, env=[{"name": "A", "value": "c"}]))
+        assert (await user.until_ready())["status"]["scoringUri"] == before["scoringUri"]
+        assert len(azure.requests.of("ContainerGroups_Delete")) == 1
+
+        await user.delete()
+        await user.until_gone(MODEL_DEPLOYMENTS)
+        assert azure.service.group_ids() == []
+
+
 async def test_the_crash_of_a_ready_group_is_told_within_a_minute(
     user: User, azure: Azure, answerers: AnsweringGroups, place: Key, berth: Process
 ) -> None:

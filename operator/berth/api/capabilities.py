@@ -149,7 +149,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability("aks", frozenset({Target.AKS}), "remove it, or set spec.target to AKS"),
     Capability("aci", frozenset({Target.ACI}), "remove it, or set spec.target to ACI"),
     Capability("aci.updateStrategy", ALL, value=AciUpdateStrategy.IN_PLACE),
-    Capability("aci.updateStrategy", NOWHERE, "use InPlace", value=AciUpdateStrategy.BLUE_GREEN),
+    Capability("aci.updateStrategy", ALL, value=AciUpdateStrategy.BLUE_GREEN),
     Capability("iotEdge", frozenset({Target.IOT_EDGE}), "remove it, or set spec.target to IoTEdge"),
     Capability("fpga", frozenset({Target.FPGA}), "remove it, or set spec.target to FPGA"),
     Capability("", ALL, scheme="https"),

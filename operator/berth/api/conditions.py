@@ -24,6 +24,7 @@ class ConditionType(StrEnum):
     MODEL_AVAILABLE = "ModelAvailable"
     ENDPOINT_READY = "EndpointReady"
     VALIDATED = "Validated"
+    SUCCESSOR_READY = "SuccessorReady"
     QUOTA_AVAILABLE = "QuotaAvailable"
     CREDENTIALS_ACCEPTED = "CredentialsAccepted"
     REGION_AVAILABLE = "RegionAvailable"

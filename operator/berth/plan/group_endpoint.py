@@ -37,11 +37,15 @@ def endpoint(spec: ModelDeploymentSpec) -> Endpoint:
     return TLS if spec.tls else PLAIN
 
 
+def observed_endpoint(group: Json) -> Endpoint:
+    """Return how a group that is there is spoken to, which is how Azure asks it."""
+    asked = _asked(group)
+    return Endpoint((asked.get("scheme") or PLAIN.scheme).lower(), asked.get("port") or PLAIN.port)
+
+
 def observed_root(group: Json) -> str:
     """Return the URL of a group that is there; its name may be known later than its address."""
-    asked = _asked(group)
-    spoken = Endpoint((asked.get("scheme") or PLAIN.scheme).lower(), asked.get("port") or PLAIN.port)
-    return spoken.root(group["properties"]["ipAddress"]["ip"])
+    return observed_endpoint(group).root(group["properties"]["ipAddress"]["ip"])
 
 
 def readiness_url(group: Json) -> str:

@@ -1,6 +1,6 @@
 """The plan for a model that is served by a container group: observation in, steps and status out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,8 +8,10 @@ from berth.api.conditions import ConditionStatus, ConditionType
 from berth.core.results import RequeueAfter, Result
 from berth.plan.container_group import Desired
 from berth.plan.group_changes import Json, Update, Way, is_stopped, merged_tags
+from berth.plan.group_names import tags_of
 from berth.plan.group_recovery import is_given_up
-from berth.plan.group_status import Observation, group_draft, is_serving, slow_event
+from berth.plan.group_slots import REFUSED, is_due, is_retiring, named, retiring
+from berth.plan.group_status import Observation, group_draft, slow_event
 from berth.plan.report import Draft, Event, is_ready, worked
 from berth.plan.subject import Subject
 
@@ -64,8 +66,8 @@ class Sight:
     update: Update
     """What it takes to bring the group to what is wanted."""
     seen: Observation
-    strays: Sequence[str] = ()
-    """Other groups of this ModelDeployment, such as one in the region where it was before."""
+    strays: Sequence[Json] = ()
+    """Other groups of this ModelDeployment, which are to go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +90,25 @@ class Plan:
 
 def plan(subject: Subject, sight: Sight, now: datetime) -> Plan:
     """Decide on steps and status."""
-    steps = list(_steps(sight))
+    steps = list(_steps(subject, sight, now))
     draft = group_draft(subject, sight.seen, now)
-    pause = RequeueAfter(_pause(sight.seen, draft, steps, worked(subject, now)))
+    pause = RequeueAfter(pause_after(sight.seen, draft, steps, worked(subject, now)))
     return Plan(steps, draft, pause, list(_events(subject, sight, draft)))
 
 
-def _steps(sight: Sight) -> Iterator[Step]:
-    desired, group = sight.desired, sight.seen.group
-    if group is None:
-        if sight.seen.room is None or sight.seen.room.admits(sight.seen.ahead):
-            yield Put(desired.name, desired.body)
-        return
-    match sight.update.way:
+def drop(strays: Iterable[Json], now: datetime) -> Iterator[Step]:
+    """Delete what is due to go, marked first: Azure does not show that a deletion has begun."""
+    for stray in strays:
+        if not is_retiring(stray):
+            yield Tag(stray["name"], retiring(stray, now))
+        elif not is_due(stray, now):
+            continue
+        yield Delete(stray["name"])
+
+
+def bring(desired: Desired, change: Update, group: Json) -> Iterator[Step]:
+    """Bring a group to what is wanted."""
+    match change.way:
         case Way.TAGS:
             yield Tag(desired.name, merged_tags(desired, group))
         case Way.IN_PLACE:
@@ -109,11 +117,9 @@ def _steps(sight: Sight) -> Iterator[Step]:
             yield Delete(desired.name)
         case Way.NOTHING if is_stopped(group):
             yield Start(desired.name)
-        case Way.NOTHING if is_serving(group):
-            yield from map(Delete, sight.strays)
 
 
-def _pause(seen: Observation, draft: Draft, steps: Sequence[Step], waited: float) -> float:
+def pause_after(seen: Observation, draft: Draft, steps: Sequence[Step], waited: float) -> float:
     """Return when to look again, since no watch tells of Azure; what takes long is asked for less often."""
     kinds = {each.type for each in draft.conditions}
     if seen.answers is False and not steps:  # an answer brings the next pass
@@ -126,6 +132,22 @@ def _pause(seen: Observation, draft: Draft, steps: Sequence[Step], waited: float
     if ConditionType.STALLED in kinds and not (seen.group and is_given_up(seen.group)):
         return _LATE_POLL_SECONDS
     return INTERVAL_SECONDS
+
+
+def _steps(subject: Subject, sight: Sight, now: datetime) -> Iterator[Step]:
+    desired, group = sight.desired, sight.seen.group
+    if group is None:
+        if sight.seen.room is None or sight.seen.room.admits(sight.seen.ahead):
+            yield Put(desired.name, desired.body)
+        return
+    if sight.strays:
+        if named(subject) != group["name"]:
+            return  # callers hear first where to go
+        yield from drop(sight.strays, now)
+    yield from bring(desired, sight.update, group)
+    tags = tags_of(group)
+    if sight.update.way is Way.NOTHING and tags.pop(REFUSED, ""):
+        yield Tag(desired.name, tags)
 
 
 def _events(subject: Subject, sight: Sight, draft: Draft) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from berth.plan.azure_errors import AzureError, classify
 from berth.plan.causes import Cause, Fetched, model_failed
 from berth.plan.group_causes import containers, fetched, first_cause
 from berth.plan.group_changes import Way
-from berth.plan.group_endpoint import endpoint
+from berth.plan.group_endpoint import observed_endpoint
 from berth.plan.group_quota import NOBODY, Ahead, Room, quota_available
 from berth.plan.group_recovery import has_ended, is_given_up
 from berth.plan.report import Draft, Event, condition, held, is_overdue, progressing, stalled, worked
@@ -23,7 +23,7 @@ SLOW_SECONDS = 300
 
 _STILL = f"; it takes longer than {SLOW_SECONDS} s already"
 _WAS = f"; it took longer than {SLOW_SECONDS} s"
-_AGAIN = "; it is made again, later each time"
+AGAIN = "; it is made again, later each time"
 
 Json = Mapping[str, Any]
 
@@ -128,7 +128,7 @@ def _waiting(
 ) -> tuple[Condition, ...]:
     if seen.group and (is_given_up(seen.group) or has_ended(seen.group)):
         ended = cause or Cause(Reason.CONTAINER_FAILED, _describe(seen))
-        again = _AGAIN if is_given_up(seen.group) else ""
+        again = AGAIN if is_given_up(seen.group) else ""
         return stalled(ended.reason, ended.message + again)
     late = cause or Cause(Reason.PROGRESS_DEADLINE_EXCEEDED, _describe(seen))
     if late.is_final or is_overdue(subject, late.reason, now, DEADLINE_SECONDS):
@@ -187,7 +187,7 @@ def _endpoint_ready(seen: Observation) -> Condition:
 def _fields(subject: Subject, seen: Observation, found: Fetched | None) -> dict[str, Any]:
     host = address(seen.group)
     named = subject.spec.tls and subject.spec.tls.hostname
-    root = endpoint(subject.spec).root(named or host) if host else None
+    root = observed_endpoint(seen.group).root(named or host) if seen.group and host else None
     fields: dict[str, Any] = {
         "scoring_uri": f"{root}/score" if root else None,
         "swagger_uri": f"{root}/swagger.json" if root and not subject.spec.has_own_server else None,

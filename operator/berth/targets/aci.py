@@ -2,8 +2,9 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from berth.api.aci import AciTarget as AciSettings
@@ -18,12 +19,13 @@ from berth.plan.container_group import Desired, Recipe, desired_group
 from berth.plan.group_causes import init_containers, telling
 from berth.plan.group_changes import Update, Way, update
 from berth.plan.group_endpoint import observed_root, readiness_url
-from berth.plan.group_names import Owner, group_name, refuse_stranger
+from berth.plan.group_names import Owner
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
 from berth.plan.group_quota import read_room
-from berth.plan.group_recovery import Setback, has_ended, is_due, is_given_up, setback
 from berth.plan.group_retention import is_abandoned, is_retained, retained_tags, retains
+from berth.plan.group_slots import Outlook, Work, look, told_slot
 from berth.plan.group_status import Observation, is_serving
+from berth.plan.group_succession import Succession, plan_succession, unvalidated
 from berth.plan.group_tls import observed_certificate
 from berth.plan.observed import FINALIZER
 from berth.plan.report import is_ready
@@ -31,16 +33,15 @@ from berth.plan.resources import MODEL_DEPLOYMENTS
 from berth.plan.subject import Subject
 from berth.plan.validation import Golden
 from berth.targets.aci_content import Contents
+from berth.targets.aci_groups import left_groups, read_groups
 from berth.targets.aci_line import Lines
 from berth.targets.aci_listing import Listings
+from berth.targets.aci_memory import SLOW_ROUND_SECONDS, Known, Memory
 from berth.targets.aci_refusals import Refusals
 from berth.targets.azure import Places, Site
 from berth.targets.base import Cluster
 from berth.targets.finalizer import hold, release
 from berth.targets.golden import GoldenRequests
-
-SLOW_ROUND_SECONDS = 600.0
-"""A list shows neither a crash nor a stop: each group is read this often at least."""
 
 Json = Mapping[str, Any]
 
@@ -56,40 +57,6 @@ class Probes(Protocol):
 
     def forget(self, key: Key) -> None:
         """Ask no more on behalf of a ModelDeployment."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Repair:
-    """What was put back, of what was wanted."""
-
-    at: float
-    fingerprint: str
-    fields: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the last GET showed of a group that served."""
-
-    uid: str
-    at: float
-    group: Json
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What spares calls; a new operator does without."""
-
-    site: Site
-    known: _Known | None = None
-    begun: _Repair | None = None
-    """What this pass puts back."""
-    repair: _Repair | None = None
-    """What an earlier one has put back."""
-    retry: Setback | None = None
-    """What this pass makes again."""
-    setback: Setback | None = None
-    """What Azure has given up, and earlier passes have made again."""
 
 
 class AciTarget:
@@ -118,10 +85,10 @@ class AciTarget:
         self._golden = golden
         self._clock = clock
         self._lines = Lines()
+        self._memories: dict[Key, Memory] = {}
         self._looks: Backoff[Key] = Backoff(base=group_plan.DELETION_POLL_SECONDS, cap=30.0)
-        self._memories: dict[Key, _Memory] = {}
 
-    async def observe(self, subject: Subject) -> Sight:
+    async def observe(self, subject: Subject) -> Sight | Succession:
         """Read what is wanted and what is there."""
         try:
             return await self._observe(subject)
@@ -129,25 +96,55 @@ class AciTarget:
             self._lines.forget(subject.key)  # who cannot go on lets the others pass
             raise
 
-    async def _observe(self, subject: Subject) -> Sight:
+    async def _observe(self, subject: Subject) -> Sight | Succession:
         await self._places.admit(subject)
         site = await self._places.site_of(subject)
-        memory = self._memories.setdefault(subject.key, _Memory(site))
-        memory.site, memory.begun, memory.retry = site, None, None
+        memory = self._memories.setdefault(subject.key, Memory(site))
+        memory.begin_pass(site)
         content = await self._contents.read(subject, site)
         recipe = Recipe(subject, site.place, await self._contents.cluster(), content)
+        recipe = replace(recipe, slot=told_slot(recipe))
         key = await self._contents.fingerprint_key()
         if (steady := await self._steady(site, recipe, key)) is not None:
             return steady
-        group = await self._get(site, recipe.name)
-        if group is None:
-            return await self._absent(site, recipe, desired_group(recipe, self._image, key, None))
-        refuse_stranger(recipe.owner, group)
-        desired = desired_group(recipe, self._image, key, group)
-        return await self._present(site, recipe, desired, group)
+        groups = await read_groups(site, recipe, self._listings)
 
-    def plan(self, subject: Subject, observation: Sight, now: datetime) -> Plan:
+        def build(recipe: Recipe, group: Json | None) -> Desired:
+            return desired_group(recipe, self._image, key, group)
+
+        pace = partial(memory.paced, subject, now=self._clock())
+        return await self._seen(site, look(recipe, groups, build, pace))
+
+    async def _seen(self, site: Site, outlook: Outlook) -> Sight | Succession:
+        work, live = outlook.work, outlook.live
+        if live is None:
+            memory = self._memories[work.recipe.subject.key]
+            sight = await self._sight(site, memory.retried(work, now=self._clock()))
+            return replace(sight, strays=outlook.strays)
+        subject = unvalidated(work.recipe.subject)
+        heir = replace(work, recipe=replace(work.recipe, subject=subject))
+        if outlook.is_refused:
+            self._lines.forget(subject.key)
+            sight = Sight(heir.desired, heir.change, Observation(heir.group, heir.change.way))
+        else:
+            sight = await self._sight(site, heir)
+        return Succession(
+            live,
+            await self._answers(live),
+            replace(sight, strays=outlook.strays),
+            outlook.drifted,
+            is_refused=outlook.is_refused,
+        )
+
+    async def _sight(self, site: Site, work: Work) -> Sight:
+        if work.group is None:
+            return await self._absent(site, work.recipe, work.desired)
+        return await self._present(site, work.recipe, work.desired, work.group, work.change)
+
+    def plan(self, subject: Subject, observation: Sight | Succession, now: datetime) -> Plan:
         """Decide on steps and status."""
+        if isinstance(observation, Succession):
+            return plan_succession(subject, observation, now)
         return group_plan.plan(subject, observation, now)
 
     async def act(self, subject: Subject, plan: Plan) -> None:
@@ -158,8 +155,7 @@ class AciTarget:
             memory.known = None
             with self._refusals.heard(memory.site):
                 await self._take(subject, memory.site, step)
-        memory.repair = memory.begun or memory.repair
-        memory.setback = memory.retry or memory.setback
+            memory.note_step()
         if not plan.steps and plan.is_ready:
             await self._contents.drop_keys(subject)
 
@@ -190,15 +186,14 @@ class AciTarget:
         if known is None or known.uid != subject.metadata.uid or not is_ready(subject):
             return None
         listing = await self._listings.recent(site)
-        entry = listing.groups.get(recipe.name)
-        if entry is None or self._clock() - known.at >= SLOW_ROUND_SECONDS:
+        if listing.of(recipe.owner) != [recipe.name] or self._clock() - known.at >= SLOW_ROUND_SECONDS:
             return None
+        entry = listing.groups[recipe.name]
         desired = desired_group(recipe, self._image, key, entry)
         is_same = update(desired, entry).way is Way.NOTHING
         if not is_same or not await self._answers(known.group):  # GET tells why, or what nobody can ask
             return None
-        strays = [name for name in listing.of(recipe.owner) if name != recipe.name]
-        return Sight(desired, Update(Way.NOTHING), Observation(known.group, answers=True), strays)
+        return Sight(desired, Update(Way.NOTHING), Observation(known.group, answers=True))
 
     async def _absent(self, site: Site, recipe: Recipe, desired: Desired) -> Sight:
         """Ask for room: the answer of a refused PUT tells less."""
@@ -210,9 +205,10 @@ class AciTarget:
         self._lines.hold(recipe.subject.key, room is not None and room.is_quota_used_up)
         return Sight(desired, Update(Way.NOTHING), Observation(room=room, ahead=ahead))
 
-    async def _present(self, site: Site, recipe: Recipe, desired: Desired, group: Json) -> Sight:
-        subject, change = recipe.subject, self._paced(recipe.subject.key, desired, update(desired, group))
-        change = self._retried(subject, desired, change, group)
+    async def _present(
+        self, site: Site, recipe: Recipe, desired: Desired, group: Json, change: Update
+    ) -> Sight:
+        subject = recipe.subject
         self._lines.grant(subject.key, site, recipe.name)
         seen = Observation(
             group,
@@ -223,30 +219,8 @@ class AciTarget:
         )
         if change.way is Way.NOTHING and is_serving(group) and seen.answers is not False:
             memory = self._memories[subject.key]
-            memory.known, memory.setback = _Known(subject.metadata.uid, self._clock(), group), None
+            memory.known, memory.setback = Known(subject.metadata.uid, self._clock(), group), None
         return Sight(desired, change, seen)
-
-    def _paced(self, key: Key, desired: Desired, change: Update) -> Update:
-        """Put the same back once in a slow round: each time restarts, and a policy of Azure's would win."""
-        if not change.drifted:
-            return change
-        memory, repair = self._memories[key], _Repair(self._clock(), desired.fingerprint, change.fields)
-        last = memory.repair
-        if last and replace(repair, at=last.at) == last and repair.at - last.at < SLOW_ROUND_SECONDS:
-            return Update(Way.NOTHING)
-        memory.begun = repair
-        return change
-
-    def _retried(self, subject: Subject, desired: Desired, change: Update, group: Json) -> Update:
-        """Make again what Azure gave up, once its pause is over."""
-        if change.way > Way.TAGS or not (is_given_up(group) or has_ended(group)):
-            return change
-        memory, now = self._memories[subject.key], self._clock()
-        memory.setback = setback(memory.setback, desired.fingerprint, now)
-        if not is_due(subject, group, memory.setback, now):
-            return change
-        memory.retry = memory.setback.again(now)
-        return Update(Way.RECREATE)
 
     async def _answers(self, group: Json) -> bool | None:
         """Ask at a public address alone: the operator may have no way into a subnet."""
@@ -318,26 +292,16 @@ class AciTarget:
         with contextlib.suppress(Gone):
             await site.groups.delete(site.resource_group, name)
 
-    async def _get(self, site: Site, name: str) -> Json | None:
-        try:
-            return (await site.groups.get(site.resource_group, name)).body
-        except Gone:
-            return None
-
     async def _left(self, site: Site, subject: Subject) -> list[Json]:
-        """Return the groups that are still there: a list may lack one that was made a moment ago."""
+        """Return the groups that are still there."""
         owner = Owner.of(subject, await self._contents.cluster())
+        location = (subject.spec.aci or AciSettings()).location or site.place.location
         try:
-            listing = await self._listings.fresh(site)
-            if listed := [listing.groups[name] for name in listing.of(owner)]:
-                return listed
-            location = (subject.spec.aci or AciSettings()).location or site.place.location
-            group = await self._get(site, group_name(owner, location))
+            return await left_groups(site, owner, location, self._listings)
         except Terminal as error:
             if error.reason is Reason.RESOURCE_GROUP_NOT_FOUND:
                 return []
             raise
-        return [group] if group and Owner.read(group) == owner else []
 
 
 def _worth_reading(subject: Subject, group: Json) -> Iterator[str]:

@@ -7,12 +7,14 @@ import pytest
 from container_groups import aci_spec, desired, shown
 from deployments import subject
 
+from berth.api.status import AciStatus
 from berth.core.results import RequeueAfter
 from berth.plan.container_group import Desired
 from berth.plan.group_changes import Update, Way, update
 from berth.plan.group_names import tags_of
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Tag, plan
 from berth.plan.group_quota import Ahead, Room, Usage
+from berth.plan.group_slots import REFUSED, RETIRES
 from berth.plan.group_status import Observation
 from berth.plan.subject import Subject
 
@@ -37,7 +39,7 @@ def running(wanted: Desired = WANTED, state: str = "Running", **tags: str) -> di
 
 
 def planned(
-    group: dict[str, Any] | None, of: Subject = SERVED, *, strays: tuple[str, ...] = (), **seen: Any
+    group: dict[str, Any] | None, of: Subject = SERVED, *, strays: tuple[Any, ...] = (), **seen: Any
 ) -> Plan:
     change = update(WANTED, group) if group else Update(Way.NOTHING)
     return plan(of, Sight(WANTED, change, Observation(group, change.way, **seen), strays), NOW)
@@ -90,9 +92,34 @@ def test_what_was_stopped_is_started_and_told() -> None:
     assert [event.reason for event in started.events] == ["GroupStopped"]
 
 
-def test_other_groups_go_once_the_right_one_serves() -> None:
-    assert planned(running(), strays=("old",), answers=True).steps == [Delete("old")]
-    assert planned(running(state="Pending"), strays=("old",)).steps == []
+def other(**tags: str) -> dict[str, Any]:
+    return running() | {"name": "other", "tags": tags}
+
+
+def told(name: str) -> Subject:
+    """Give a ModelDeployment whose callers know this group."""
+    status = SERVED.status.model_copy(update={"aci": AciStatus(resource_id=f"/groups/{name}")})
+    return SERVED.model_copy(update={"status": status})
+
+
+def test_another_group_is_marked_and_goes() -> None:
+    steps = planned(running(), told(WANTED.name), strays=(other(),), answers=True).steps
+    assert steps == [Tag("other", {RETIRES: "2026-11-01T12:01:00+00:00"}), Delete("other")]
+
+
+@pytest.mark.parametrize(("since", "is_over"), [("11:59", True), ("12:02", False)])
+def test_who_was_replaced_stays_for_a_moment(since: str, is_over: bool) -> None:
+    group = other(**{RETIRES: f"2026-11-01T{since}:00+00:00"})
+    steps = planned(running(), told(WANTED.name), strays=(group,), answers=True).steps
+    assert steps == ([Delete("other")] if is_over else [])
+
+
+def test_nothing_goes_before_callers_know_where_to_go() -> None:
+    assert planned(running(), told("other"), strays=(other(),), answers=True).steps == []
+
+
+def test_what_was_refused_once_is_forgotten_when_it_is_wanted_no_more() -> None:
+    assert planned(running(**{REFUSED: "x ImagePullFailed"})).steps == [Tag(WANTED.name, WANTED.tags)]
 
 
 def test_a_group_that_served_and_is_gone_is_told() -> None:
