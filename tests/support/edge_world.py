@@ -94,6 +94,11 @@ class MortalClients:
         opened = await self._hubs.get(place, cloud, credentials, secret)
         return self._opened.setdefault(opened, _MortalHub(opened, self))
 
+    async def iot_hub_resource(
+        self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
+    ) -> Any:
+        return await self._hubs.resource(place, cloud, credentials, secret)
+
     def count(self) -> None:
         self.calls += 1
         if self.calls == self.last:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from berth.api.azure import Cloud, Credentials
 from berth.api.conditions import Reason
 from berth.api.iot_hub import DeviceCounts, IotEdgePlace, IotEdgePlaceStatus
-from berth.core.errors import Terminal
+from berth.core.errors import Gone, Terminal
 from berth.plan.compute_target_status import Place
 from berth.plan.edge_fleet import owner_of
 from berth.plan.edge_plan import INTERVAL_SECONDS
@@ -19,6 +19,8 @@ from berth.targets.azure import CLIENT_SECRET, Places
 from berth.targets.base import Object
 
 CONNECTION_STRING = "connectionString"
+
+_LOOK_AGAIN_SECONDS = 60.0
 
 Json = Mapping[str, Any]
 
@@ -59,6 +61,11 @@ class HubClients(Protocol):
     ) -> Hub:
         """Return the client of a hub."""
 
+    async def iot_hub_resource(
+        self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
+    ) -> Object:
+        """Read what the resource manager says of a hub."""
+
 
 @dataclass(frozen=True, slots=True)
 class HubSite:
@@ -92,6 +99,18 @@ class HubSites:
         if secret is None:
             secret = await self._places.secret(spec.credentials.secret_ref, CLIENT_SECRET)
         return HubSite(hub, await self._clients.iot_hub(hub, spec.cloud, spec.credentials, secret))
+
+    async def resource(self, place: Place) -> Object:
+        """Read what the resource manager says of a hub, or nothing where its id is not given."""
+        spec, hub = place.spec, place.spec.iot_edge
+        if hub is None or hub.resource_id is None:
+            return {}
+        secret = await self._places.secret(spec.credentials.secret_ref, CLIENT_SECRET)
+        try:
+            return await self._clients.iot_hub_resource(hub, spec.cloud, spec.credentials, secret)
+        except Gone:
+            told = f"There is no resource {hub.resource_id}"
+            raise Terminal(Reason.HUB_NOT_FOUND, told, _LOOK_AGAIN_SECONDS) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,4 +187,6 @@ class HubLook:
         counts = DeviceCounts(
             connected=connected.get("connectedDeviceCount") or 0, all=everyone.get("totalDeviceCount") or 0
         )
-        return room.status(site.place, counts)
+        sku = (await self._sites.resource(place)).get("sku") or {}
+        told = {name: sku[key] for name, key in (("tier", "tier"), ("units", "capacity")) if key in sku}
+        return room.status(site.place, counts).model_copy(update=told)
