@@ -177,15 +177,7 @@ class Operator:
             golden=golden,
             clock=time.monotonic,
         )
-        sites, hub_listings = HubSites(places, clients), HubListings(time.monotonic)
-        edge = IotEdgeTarget(
-            api,
-            sites=sites,
-            contents=contents,
-            listings=hub_listings,
-            image=self._settings.scoring_image,
-            clock=time.monotonic,
-        )
+        edge, hubs = self._make_edge(api, HubSites(places, clients), contents)
         sweeper = Sweeper(
             api,
             subjects=self._feed.stores[MODEL_DEPLOYMENTS],
@@ -204,11 +196,20 @@ class Operator:
             listings=listings,
             refusals=refusals,
             sweeper=sweeper,
-            hubs=HubLook(sites, contents, hub_listings),
+            hubs=hubs,
             users=self._feed.users,
             clock=_now,
         )
         return target, edge, reconciler
+
+    def _make_edge(self, api: Api, sites: HubSites, contents: Contents) -> tuple[IotEdgeTarget, HubLook]:
+        """Both see hubs by the same lists."""
+        listings = HubListings(time.monotonic)
+        image = self._settings.scoring_image
+        target = IotEdgeTarget(
+            api, sites=sites, contents=contents, listings=listings, image=image, clock=time.monotonic
+        )
+        return target, HubLook(sites, contents, listings)
 
     def _make_reconciler(
         self, api: Api, golden: GoldenRequests, aci: AciTarget, edge: IotEdgeTarget

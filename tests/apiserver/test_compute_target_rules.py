@@ -16,6 +16,8 @@ REGISTRY = "aci.defaults.registries[]"
 REQUIREMENT = "allowedNamespaces.matchExpressions[]"
 SIZE = "aci.defaults.resources"
 
+HUB_ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/plants"
+
 # A part of the rule's message; what breaks the rule; what mends it.
 Example = tuple[str, dict[str, Any], dict[str, Any]]
 
@@ -27,6 +29,16 @@ RULES: list[Example] = [
         "iotEdge is for kind IoTEdge",
         {"kind": "ACI", "aci": BASE["aci"], "iotEdge": HUB["iotEdge"]},
         {"iotEdge": None},
+    ),
+    (
+        "resourceId must be that of an IoT hub",
+        {"iotEdge.resourceId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/x"},
+        {"iotEdge.resourceId": HUB_ID},
+    ),
+    (
+        "Azure tells of a resource to an identity alone",
+        {"iotEdge.resourceId": HUB_ID, "iotEdge.connectionStringRef.name": "hub"},
+        {"iotEdge.resourceId": None},
     ),
     (
         "a connection string signs in by itself",

@@ -303,7 +303,14 @@ RULES: list[Example] = [
     ("give image a tag other than latest", "IoTEdge", {"image": "b:latest"}, {"image": f"b@sha256:{DIGEST}"}),
     ("a single device has no stages", "IoTEdge", {"iotEdge.rollout.stages": [{"percent": 10}]}, FLEET),
     ("a quote is not closed", "IoTEdge", FLEET | site("tags.a='O'Hara'"), site(r"tags.a='O\'Hara'")),
-    ("a quote is not closed", "IoTEdge", FLEET | site('tags.a="b'), site('tags.a="b"')),
+    ("a quote is not closed", "IoTEdge", FLEET | site("tags.a='b"), site("tags.a='b'")),
+    ("in single quotes only", "IoTEdge", FLEET | site('tags.a="b"'), site("tags.a='b'")),
+    (
+        "a condition knows no IN",
+        "IoTEdge",
+        FLEET | site("deviceId IN ['a', 'b']"),
+        site("deviceId = 'a' OR deviceId = 'b'"),
+    ),
     ("a condition is *", "IoTEdge", FLEET | site("site='plant-1'"), site("tags.site='plant-1'")),
     ("a condition is *", "IoTEdge", FLEET | site("1=1"), site("*")),
     (

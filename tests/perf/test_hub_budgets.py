@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from aci_world import Clock
 from azure_emulator import configured
-from iot_edge_world import EdgeWorld, edge_spec
+from iot_edge_world import PLACE, EdgeWorld, edge_spec, place_spec
 from iot_hub_emulator import HUB, hub
 
 from berth.azure.connection import Connection
 from berth.azure.hubs import Hubs
 from berth.core.keys import Key
+from berth.plan.resources import COMPUTE_TARGETS
 from berth_sandbox.azure.clock import Clock as ServiceClock
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.configuration import configure
@@ -41,6 +42,8 @@ async def world(tmp_path: Path) -> AsyncIterator[EdgeWorld]:
         hubs = Hubs(connection, clock=clock.monotonic)
         world = EdgeWorld(azure, endpoint, found, hubs, clock)
         world.add_base()
+        # As many units as there can be, so that it does not take half an hour to begin.
+        world.put(COMPUTE_TARGETS, PLACE, {"spec": place_spec(endpoint, iotEdge={"units": 200})})
         yield world
         hubs.close()
         await connection.close()

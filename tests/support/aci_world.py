@@ -121,6 +121,13 @@ class StatefulCluster(SimulatedCluster):
         return stored.raw
 
 
+class NoHubs:
+    """Looks at hubs in a world that has none."""
+
+    async def look(self, place: Any) -> Any:
+        raise AssertionError("There is no hub here")
+
+
 class Killed(BaseException):
     """What ends an operator at once, whatever it does."""
 
@@ -268,6 +275,7 @@ class World(SweepObserver):
             listings=listings,
             refusals=refusals,
             sweeper=self.sweeper,
+            hubs=NoHubs(),
             users=self.feed.users,
             clock=self.clock.now,
         )

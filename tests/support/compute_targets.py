@@ -72,6 +72,11 @@ VALUES: dict[str, list[Case]] = {
     "logAnalytics.secretRef.name": [Case("workspace")],
     "iotEdge.hostName": [Case("plants.azure-devices.net"), Case("10.0.0.1:8443")],
     "iotEdge.connectionStringRef.name": [Case("hub")],
+    "iotEdge.resourceId": [
+        Case(
+            f"/subscriptions/{SUBSCRIPTION}/resourceGroups/plants/providers/Microsoft.Devices/IotHubs/plants"
+        )
+    ],
     "iotEdge.tier": [Case("Free"), Case("Standard")],
     "iotEdge.units": [Case(1), Case(200)],
     "iotEdge.defaults.registries[].server": [Case("team.azurecr.io")],

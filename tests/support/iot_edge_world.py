@@ -81,6 +81,7 @@ class MortalClients:
 
     def __init__(self, hubs: Hubs) -> None:
         self._hubs = hubs
+        self._opened: dict[Any, _MortalHub] = {}
         self.calls = 0
         self.last: int | None = None
 
@@ -90,7 +91,13 @@ class MortalClients:
     async def iot_hub(
         self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
     ) -> Any:
-        return _MortalHub(await self._hubs.get(place, cloud, credentials, secret), self)
+        opened = await self._hubs.get(place, cloud, credentials, secret)
+        return self._opened.setdefault(opened, _MortalHub(opened, self))
+
+    async def iot_hub_resource(
+        self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
+    ) -> Any:
+        return await self._hubs.resource(place, cloud, credentials, secret)
 
     def count(self) -> None:
         self.calls += 1
@@ -147,8 +154,15 @@ class EdgeWorld:
     def restart(self) -> None:
         """Start a new operator that knows nothing but what cluster and hub hold."""
         self.feed = Feed(WorkQueue(), WorkQueue())
-        places = Places(self.cluster, self.feed.stores[COMPUTE_TARGETS], self.mortal, OPERATOR_NAMESPACE)
-        contents, sites = Contents(self.cluster, OPERATOR_NAMESPACE), HubSites(places, self.mortal)
+        places = Places(
+            self.cluster,
+            self.feed.stores[COMPUTE_TARGETS],
+            self.mortal,
+            OPERATOR_NAMESPACE,
+            is_blind=lambda: False,
+        )
+        contents = Contents(self.cluster, OPERATOR_NAMESPACE, self.feed.stores[SECRETS])
+        sites = HubSites(places, self.mortal)
         listings = HubListings(self.clock.monotonic)
         self.target = IotEdgeTarget(
             self.cluster,

@@ -189,7 +189,6 @@ VALUES: dict[str, list[Case]] = {
         for condition in (
             "tags.site='plant-1'",
             r"tags.owner='O\'Hara' OR deviceId='b'",
-            'tags.line="7"',
             "*",
         )
     ],

@@ -5,10 +5,15 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from berth.api.aci import ResourceId
 from berth.api.azure import Server
 from berth.api.base import ApiModel, ListMap, Rule
 from berth.api.common import ObjectRef
 
+_IS_HUB = (
+    "self.matches('^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Devices/IotHubs/[^/]+$')"
+)
+Tier = Annotated[str, StringConstraints(max_length=64)]
 Count = Annotated[int, Field(ge=0)]
 _HUB = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?$"
 
@@ -57,6 +62,8 @@ class IotEdgePlace(ApiModel):
     """Name of the hub, such as `plants.azure-devices.net`; cannot be changed."""
     connection_string_ref: ObjectRef | None = None
     """Secret in the operator's namespace with the key `connectionString`; without it, `credentials` count."""
+    resource_id: Annotated[ResourceId, Rule(_IS_HUB, "resourceId must be that of an IoT hub")] | None = None
+    """Resource id of the hub, to read its tier and units for the status; needs `credentials`."""
     tier: HubTier = HubTier.STANDARD
     """Tier of the hub, which says how many deployments there may be."""
     units: Annotated[int, Field(ge=1, le=200)] = 1
@@ -65,6 +72,13 @@ class IotEdgePlace(ApiModel):
     """What a module gets where its ModelDeployment says nothing."""
     quota: HubQuota = HubQuota()
     """How much Berth may use."""
+
+    rules = (
+        Rule(
+            "!has(self.resourceId) || !has(self.connectionStringRef)",
+            "Azure tells of a resource to an identity alone: remove resourceId or connectionStringRef",
+        ),
+    )
 
 
 class DeploymentCounts(ApiModel):
@@ -90,10 +104,10 @@ class DeviceCounts(ApiModel):
 class IotEdgePlaceStatus(ApiModel):
     """What is used and free in the hub."""
 
-    tier: HubTier | None = None
-    """Tier of the hub, as the spec tells."""
+    tier: Tier | None = None
+    """Tier of the hub, as Azure tells it where `resourceId` is given, else as the spec does."""
     units: Count | None = None
-    """Units of the hub, as the spec tells."""
+    """Units of the hub, likewise."""
     deployments: DeploymentCounts | None = None
     """Deployments."""
     devices: DeviceCounts | None = None

@@ -1,7 +1,7 @@
 """The way to Azure for the rest of the operator; the libraries are loaded when it is first taken."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from berth.api.azure import Cloud, Credentials
 from berth.api.conditions import Reason
@@ -36,11 +36,13 @@ class Clients:
         self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
     ) -> "IotHub":
         """Return the client of a hub; `secret` is its connection string, or that of the application."""
-        connection = await self._opened()
-        async with self._lock:
-            if self._hubs is None:
-                self._hubs = (await asyncio.to_thread(_hubs_class))(connection, self._observer)
-        return await self._hubs.get(place, cloud, credentials, secret)
+        return await (await self._opened_hubs()).get(place, cloud, credentials, secret)
+
+    async def iot_hub_resource(
+        self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
+    ) -> dict[str, Any]:
+        """Read what the resource manager says of a hub."""
+        return await (await self._opened_hubs()).resource(place, cloud, credentials, secret)
 
     async def close(self) -> None:
         """End all connections."""
@@ -50,6 +52,13 @@ class Clients:
         if self._connection:
             await self._connection.close()
             self._connection = None
+
+    async def _opened_hubs(self) -> "Hubs":
+        connection = await self._opened()
+        async with self._lock:
+            if self._hubs is None:
+                self._hubs = (await asyncio.to_thread(_hubs_class))(connection, self._observer)
+        return self._hubs
 
     async def _opened(self) -> "Connection":
         async with self._lock:

@@ -12,6 +12,7 @@ from berth.azure.container_groups import ContainerGroups
 from berth.azure.credentials import Identity, SignIn, identity, sign_in
 from berth.azure.gate import Gate
 from berth.azure.observer import CallObserver
+from berth.azure.resources import Resources
 from berth.azure.session import Session
 
 K = TypeVar("K")
@@ -48,15 +49,27 @@ class Connection:
         who = identity(credentials, client_secret, self._environment)
         transport = await self._session.transport(where.ca_bundle)
         signed_in = await self.signed_in(where, who)
-        gate = _kept(
-            self._gates,
-            (where.resource_manager, subscription.lower()),
-            lambda: Gate(subscription, self._observer, clock=self._clock, rand=self._rand),
-        )
+        gate = self._gate(where, subscription)
         return _kept(
             self._clients,
             (subscription, who, where),
             lambda: ContainerGroups(subscription, where, signed_in, transport, gate),
+        )
+
+    async def resources(
+        self, subscription: str, cloud: Cloud, credentials: Credentials, client_secret: str | None
+    ) -> Resources:
+        """Return what reads the resources of a subscription."""
+        where = addresses(cloud)
+        signed_in = await self.sign_in(cloud, credentials, client_secret)
+        transport = await self._session.transport(where.ca_bundle)
+        return Resources(where, signed_in, transport, self._gate(where, subscription))
+
+    def _gate(self, where: Addresses, subscription: str) -> Gate:
+        return _kept(
+            self._gates,
+            (where.resource_manager, subscription.lower()),
+            lambda: Gate(subscription, self._observer, clock=self._clock, rand=self._rand),
         )
 
     async def sign_in(self, cloud: Cloud, credentials: Credentials, client_secret: str | None) -> SignIn:

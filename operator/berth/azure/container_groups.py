@@ -3,25 +3,19 @@
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import Any
 
 import orjson
 from azure.core.exceptions import DecodeError
 from azure.core.pipeline import PipelineResponse
-from azure.core.pipeline.policies import (
-    ContentDecodePolicy,
-    CustomHookPolicy,
-    RequestIdPolicy,
-    UserAgentPolicy,
-)
+from azure.core.pipeline.policies import ContentDecodePolicy
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient
-from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 
 from berth.azure.clouds import Addresses
 from berth.azure.credentials import SignIn
 from berth.azure.gate import Answer, Gate
 from berth.azure.limits import Budget
+from berth.azure.pipeline import policies
 from berth.azure.session import Transport
 
 Object = dict[str, Any]
@@ -46,7 +40,7 @@ class ContainerGroups:
             where.resource_manager,
             transport=transport,
             credential_scopes=[where.scope],
-            policies=_policies(credential, where.scope),
+            policies=policies(credential, where.scope),
         )
         self._groups = client.container_groups
         self._containers = client.containers
@@ -164,17 +158,3 @@ def _remaining(headers: Mapping[str, str]) -> dict[str, int]:
         for name, count in named
         if name.startswith(_REMAINING) and count.isdigit()
     }
-
-
-def _policies(credential: SignIn, scope: str) -> list[object]:
-    """Return what each request goes through.
-
-    Not among them: retries and redirects, and the registration of a resource provider, which waits for it.
-    """
-    return [
-        RequestIdPolicy(),
-        UserAgentPolicy(f"berth/{version('berth')}"),
-        CustomHookPolicy(),
-        ContentDecodePolicy(),
-        AsyncARMChallengeAuthenticationPolicy(credential, scope),
-    ]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import certifi
 from azure.iot.hub.auth import ConnectionStringAuthentication
@@ -25,6 +26,7 @@ _THREADS = 8
 _AT_ONCE = 3
 """A hub that hangs must not hold all threads."""
 _SHARE = 0.8
+_API_VERSION = "2023-06-30"
 _LOOK_AGAIN_SECONDS = 60.0
 
 _Key = tuple[str, int, Cloud, Credentials, str | None]
@@ -58,6 +60,15 @@ class Hubs:
         if known is None or known[0] != key:
             known = self._opened[place.host_name] = (key, await self._open(place, cloud, credentials, secret))
         return known[1]
+
+    async def resource(
+        self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None
+    ) -> dict[str, Any]:
+        """Read what Azure's resource manager says of a hub that has a resource id."""
+        resource_id = place.resource_id or ""
+        subscription = resource_id.split("/")[2]
+        resources = await self._connection.resources(subscription, cloud, credentials, secret)
+        return await resources.get(resource_id, _API_VERSION)
 
     def close(self) -> None:
         """Start no more calls; those that run end by their time-outs."""

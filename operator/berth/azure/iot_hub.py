@@ -80,11 +80,6 @@ class IotHub:
         call = partial(self._protocol.configuration.get_configurations, MOST_DEPLOYMENTS)
         return list((await self._ask("list", Budget.CONFIGURATIONS, call)).body["value"])
 
-    async def deployment(self, deployment: str) -> Object:
-        """Read one deployment; raises Gone."""
-        call = partial(self._protocol.configuration.get, deployment)
-        return (await self._ask("get", Budget.CONFIGURATIONS, call)).body
-
     async def create(self, document: Object) -> None:
         """Make a deployment; raises Transient where there is one already, which the next look shows."""
         call = partial(

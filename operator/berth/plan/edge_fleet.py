@@ -148,7 +148,12 @@ def rivals(owner: Owner, module: str, documents: Iterable[Json]) -> Iterator[str
 
 
 def counted(chosen: Sequence[Json], twins: Sequence[Json], desired: Desired) -> Counts:
-    """Count devices by the twins of all agents that were told, as the hub does by its queries."""
+    """Count chosen devices by the twins of all agents that were told, as the hub does by its queries.
+
+    Who is told, but not chosen any more, is about to lose the module.
+    """
+    names = {each["deviceId"] for each in chosen}
+    twins = [twin for twin in twins if twin["deviceId"] in names]
     connected = [twin for twin in twins if twin.get("connectionState") != "Disconnected"]
     return Counts(
         targeted=len(chosen),

@@ -77,7 +77,8 @@ def _verdict(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) 
 
 def _complete(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) -> Verdict:
     counts, age = fleet.counts, _age(decision, now)
-    if counts.targeted is None or counts.applied is None:
+    if counts.targeted is None or counts.applied is None or counts.applied > counts.targeted:
+        # More are told than are chosen while the hub still counts by an earlier condition.
         return progressing(Reason.COUNTING_DEVICES, "The hub has not counted the devices yet")
     if counts.targeted == 0:
         told = "The condition chooses no device of IoT Edge"

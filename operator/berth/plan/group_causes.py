@@ -79,10 +79,10 @@ def fetched(group: Json, logs: Mapping[str, str]) -> Fetched | None:
     return Fetched(found) if is_done and found else None
 
 
-def telling(group: Json) -> list[str]:
-    """Name the containers whose logs say why the group does not serve."""
+def telling(group: Json) -> list[Container]:
+    """Return the containers whose logs say why the group does not serve."""
     every = [*init_containers(group), *containers(group)]
-    return [each.name for each in every if each.ended is not None and not _ended_well(each)]
+    return [each for each in every if each.ended is not None and not _ended_well(each)]
 
 
 def _read(described: Sequence[Json] | None) -> list[Container]:

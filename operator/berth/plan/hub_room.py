@@ -37,4 +37,6 @@ class HubRoom:
         """Return what a ComputeTarget says of it."""
         limit = self.limit if self.quota is None else min(self.quota, self.limit)
         counts = DeploymentCounts(own=self.own, used=self.used, limit=limit)
-        return IotEdgePlaceStatus(tier=place.tier, units=place.units, deployments=counts, devices=devices)
+        return IotEdgePlaceStatus(
+            tier=place.tier.value, units=place.units, deployments=counts, devices=devices
+        )

@@ -22,11 +22,11 @@ from berth.plan.subject import Subject
 from berth.targets.base import Cluster, Object
 
 _LOOK_AGAIN_SECONDS = 60.0
+CLIENT_SECRET = "clientSecret"  # noqa: S105 - the name of an entry
 _BLIND = (
     "This operator may not see ComputeTargets, as where it is installed with watchNamespaces: "
     "it serves target AKS alone"
 )
-CLIENT_SECRET = "clientSecret"  # noqa: S105 - the name of an entry
 
 
 class Answer(Protocol):

@@ -167,7 +167,7 @@ class IotEdgeTarget:
             else:
                 memory.last = await self._look_from_afar(memory.site, desired, current)
         except Postponed:
-            if last is None or last.about[0] != current.id:
+            if last is None or last.about[:2] != about[:2]:
                 return _Look(self._clock(), about, current.counts)
         return memory.last or _Look(self._clock(), about, current.counts)
 

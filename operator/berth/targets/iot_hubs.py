@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from berth.api.azure import Cloud, Credentials
 from berth.api.conditions import Reason
 from berth.api.iot_hub import DeviceCounts, IotEdgePlace, IotEdgePlaceStatus
-from berth.core.errors import Terminal
+from berth.core.errors import Gone, Terminal
 from berth.plan.compute_target_status import Place
 from berth.plan.edge_fleet import owner_of
 from berth.plan.edge_plan import INTERVAL_SECONDS
@@ -19,6 +19,8 @@ from berth.targets.azure import CLIENT_SECRET, Places
 from berth.targets.base import Object
 
 CONNECTION_STRING = "connectionString"
+
+_LOOK_AGAIN_SECONDS = 60.0
 
 Json = Mapping[str, Any]
 
@@ -59,6 +61,11 @@ class HubClients(Protocol):
     ) -> Hub:
         """Return the client of a hub."""
 
+    async def iot_hub_resource(
+        self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None = None
+    ) -> Object:
+        """Read what the resource manager says of a hub."""
+
 
 @dataclass(frozen=True, slots=True)
 class HubSite:
@@ -93,6 +100,18 @@ class HubSites:
             secret = await self._places.secret(spec.credentials.secret_ref, CLIENT_SECRET)
         return HubSite(hub, await self._clients.iot_hub(hub, spec.cloud, spec.credentials, secret))
 
+    async def resource(self, place: Place) -> Object:
+        """Read what the resource manager says of a hub, or nothing where its id is not given."""
+        spec, hub = place.spec, place.spec.iot_edge
+        if hub is None or hub.resource_id is None:
+            return {}
+        secret = await self._places.secret(spec.credentials.secret_ref, CLIENT_SECRET)
+        try:
+            return await self._clients.iot_hub_resource(hub, spec.cloud, spec.credentials, secret)
+        except Gone:
+            told = f"There is no resource {hub.resource_id}"
+            raise Terminal(Reason.HUB_NOT_FOUND, told, _LOOK_AGAIN_SECONDS) from None
+
 
 @dataclass(frozen=True, slots=True)
 class HubListing:
@@ -115,17 +134,36 @@ class HubListings:
         self._clock = clock
         self._kept: dict[str, HubListing] = {}
         self._changed: dict[str, float] = {}
+        self._refusals: dict[str, tuple[Hub, float, Terminal]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def recent(self, site: HubSite, longest: float) -> HubListing:
-        """Return a list that is at most so many seconds old, and has seen all that this operator did."""
+        """Return a list that is at most so many seconds old, and has seen all that this operator did.
+
+        What a hub refuses is refused to all who ask, until it is time to try again or another may ask.
+        """
         name = site.place.host_name
         async with self._locks.setdefault(name, asyncio.Lock()):
             kept, now = self._kept.get(name), self._clock()
             is_fresh = kept is not None and now - kept.at < longest
             if kept is None or not is_fresh or kept.at <= self._changed.get(name, float("-inf")):
-                kept = self._kept[name] = HubListing(now, await site.hub.deployments())
+                self._raise_known(site)
+                kept = self._kept[name] = HubListing(now, await self._ask(site))
             return kept
+
+    async def _ask(self, site: HubSite) -> list[Object]:
+        try:
+            return await site.hub.deployments()
+        except Terminal as error:
+            self._refusals[site.place.host_name] = site.hub, self._clock(), error
+            raise
+
+    def _raise_known(self, site: HubSite) -> None:
+        hub, at, error = self._refusals.get(site.place.host_name, (None, 0.0, None))
+        if error is None or hub is not site.hub:
+            return
+        if (wait := at + (error.retry_after or 0.0) - self._clock()) > 0:
+            raise Terminal(error.reason, error.message, wait)
 
     def changed(self, site: HubSite) -> None:
         """Ask anew next time."""
@@ -149,4 +187,6 @@ class HubLook:
         counts = DeviceCounts(
             connected=connected.get("connectedDeviceCount") or 0, all=everyone.get("totalDeviceCount") or 0
         )
-        return room.status(site.place, counts)
+        sku = (await self._sites.resource(place)).get("sku") or {}
+        told = {name: sku[key] for name, key in (("tier", "tier"), ("units", "capacity")) if key in sku}
+        return room.status(site.place, counts).model_copy(update=told)

@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aci_world import Clock
+from azure_emulator import RESOURCE_GROUP, SUBSCRIPTION
 from iot_edge_world import DEVICES, EdgeWorld
 from iot_hub_emulator import HUB, hub
 
@@ -15,7 +16,10 @@ from berth_sandbox.azure.server import Endpoint
 @pytest.fixture
 async def world(azure: Azure, endpoint: Endpoint) -> AsyncIterator[EdgeWorld]:
     """Three devices of plant-1 with a base deployment, and one of plant-2."""
-    configure(azure, {"hubs": {HUB: hub()}})
+    configure(
+        azure,
+        {"hubs": {HUB: hub(subscription=SUBSCRIPTION, resourceGroup=RESOURCE_GROUP, sku="S2", units=4)}},
+    )
     found = azure.hubs.hub(HUB)
     found.register(list(DEVICES), {"site": "plant-1"}, is_edge=True)
     found.register(["mill-1"], {"site": "plant-2"}, is_edge=True)

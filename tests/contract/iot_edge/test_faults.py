@@ -102,7 +102,9 @@ async def test_devices_without_a_base_deployment_are_told_of(world: EdgeWorld) -
         "*",
     )
     world.apply()
-    await world.settle(40)
+    await world.settle(4)
+    world.pass_time(300)
+    await world.settle(2)
     assert world.condition("Stalled")["reason"] == "BaseDeploymentMissing"
     assert "press-9" in failing(world)
     assert world.edge()["running"] == 3
@@ -110,7 +112,9 @@ async def test_devices_without_a_base_deployment_are_told_of(world: EdgeWorld) -
 
 async def test_no_device_at_all_is_said(world: EdgeWorld) -> None:
     world.apply(edge_spec(iotEdge={"targetCondition": "tags.site='plant-7'"}))
-    await world.settle(30)
+    await world.settle(2)
+    world.pass_time(300)
+    await world.settle(2)
     assert world.condition("Stalled")["reason"] == "NoDevices"
 
 
@@ -120,7 +124,8 @@ async def test_a_rival_for_the_module_is_named(world: EdgeWorld) -> None:
     spec = edge_spec(model=MODEL | {"version": "9"}, iotEdge={"module": {"name": "iris"}, "priority": 20})
     world.apply(spec, OTHER)
     await world.settle(16, OTHER)
-    await world.settle(40)
+    world.pass_time(600)
+    await world.settle(2)
     assert world.is_ready(OTHER)
     (theirs,) = [name for name in world.deployments if "other" in name]
     assert theirs in world.condition("Ready")["message"]
@@ -275,7 +280,14 @@ async def test_a_revoked_policy_stalls_and_recovers(world: EdgeWorld) -> None:
     assert world.condition("Stalled")["reason"] == "AuthenticationFailed"
     await world.place_once()
     assert world.condition("CredentialsAccepted", PLACE, COMPUTE_TARGETS)["status"] == "False"
+    asked = len(world.azure.requests)
+    world.apply(key=OTHER)
+    for key in (IRIS, OTHER):
+        await world.attempt(key)
+    assert len(world.azure.requests) == asked
+    assert world.condition("Stalled", OTHER)["reason"] == "AuthenticationFailed"
     policies["iothubowner"] = revoked
+    world.pass_time(60)
     await ready(world)
 
 
@@ -287,6 +299,7 @@ async def test_a_hub_of_the_basic_tier_is_named(world: EdgeWorld) -> None:
     await world.place_once()
     assert world.condition("Stalled", PLACE, COMPUTE_TARGETS)["reason"] == "TierNotSupported"
     world.hub.sku = Sku("S1")
+    world.pass_time(300)
     await ready(world)
 
 

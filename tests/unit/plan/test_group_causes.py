@@ -89,7 +89,7 @@ def test_the_fetch_container_goes_first() -> None:
         Reason.MODEL_FETCH_FAILED,
         "model iris:3: https://a.test/m: HTTP 404",
     )
-    assert telling(there) == ["fetch"]
+    assert [each.name for each in telling(there)] == ["fetch"]
 
 
 def test_an_unknown_end_is_told_with_its_last_lines() -> None:
@@ -214,7 +214,7 @@ def log_of_fetch(folder: Path, model: dict[str, Any]) -> str:
 
 def test_the_logs_of_what_runs_are_not_asked_for() -> None:
     assert telling(group(view(RUNNING))) == []
-    assert telling(group(view(BACK_OFF, ended(1)))) == ["scoring"]
+    assert [each.name for each in telling(group(view(BACK_OFF, ended(1))))] == ["scoring"]
 
 
 states = st.sampled_from([RUNNING, WAITING, DONE, BACK_OFF, ended(1), ended(137), {}])
