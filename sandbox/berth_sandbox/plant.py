@@ -25,7 +25,7 @@ TAGS = {"site": "plant-1"}
 MODULE = "iris-edge"
 PORT = 5001
 TIMING = {"interval": 30, "query_lag": 5}
-"""Seconds between two counts of the hub, and how late its queries see twins: in the cloud 300, and 30 and more."""
+"""Seconds between two counts of the hub, and how late its queries see twins; in the cloud 300 and 30."""
 HUB_PORT, WORKLOAD_PORT = 8883, 15580
 FIRST_HUB_PORT, FIRST_WORKLOAD_PORT = 18883, 15581
 PATIENCE_SECONDS = 30
