@@ -99,8 +99,15 @@ def _causes(group: Json, logs: Mapping[str, str]) -> Iterator[Cause]:
             yield from _container_causes(each, logs.get(each.name, ""))
     for each in containers(group):
         yield from _container_causes(each, logs.get(each.name, ""))
+    yield from _event_causes(_since_start(group), "")
+
+
+def _since_start(group: Json) -> list[Json]:
+    """Return the group's own events since a container started: a start shows that its volumes are there."""
+    every = [event for each in [*init_containers(group), *containers(group)] for event in each.events]
+    started = max((_time(event) for event in every if event.get("name") == "Started"), default="")
     events = (group["properties"].get("instanceView") or {}).get("events") or ()
-    yield from _event_causes(events, "")
+    return [event for event in events if not started or _time(event) > started]
 
 
 def _container_causes(container: Container, log: str) -> Iterator[Cause]:

@@ -145,6 +145,17 @@ def test_a_volume_that_cannot_be_mounted_is_told_by_the_group() -> None:
     assert cause(there) == (Reason.VOLUME_FAILED, "FailedMount: Output: mount error(2): Permission denied")
 
 
+@pytest.mark.parametrize("of_fetch", [True, False], ids=["fetch", "scoring"])
+def test_a_volume_that_was_mounted_late_is_over_once_a_container_has_started(of_fetch: bool) -> None:
+    mount = event("FailedMount", "failed to sync secret cache", 5)
+    started, pending = view(RUNNING, events=[event("Started", "Started container", 5)]), view(WAITING)
+    views = (pending, started) if of_fetch else (started, view(DONE))
+    assert cause(group(*views, events=[mount])) is None
+    later = event("FailedMount", "no such share", 6)
+    told = cause(group(*views, events=[mount, later]))
+    assert told == (Reason.VOLUME_FAILED, "FailedMount: no such share")
+
+
 @pytest.mark.skipif(not DESCRIPTIONS.exists(), reason=MISSING)
 def test_the_official_failure_is_told() -> None:
     there = examples()["ContainerGroupsGet_Failed"].answers[200]
