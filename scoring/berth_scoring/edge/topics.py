@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 from urllib.parse import quote, unquote
 
@@ -14,6 +15,7 @@ CONTENT_ENCODING = "$.ce"
 OUTPUT_NAME = "$.on"
 
 TWIN_ANSWERS = "$iothub/twin/res/"
+SHORT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def twin_answer(topic: str) -> tuple[int, int] | None:
 def read_properties(text: str) -> dict[str, str]:
     """Read properties as a query is written, but for `+`, which stands for itself."""
     pairs = (pair.partition("=") for pair in text.strip("/").split("&") if pair)
-    return {unquote(key): unquote(value) for key, _, value in pairs}
+    return {_plain(key): _plain(value) for key, _, value in pairs}
 
 
 def write_properties(properties: Mapping[str, str]) -> str:
@@ -72,4 +74,19 @@ def write_properties(properties: Mapping[str, str]) -> str:
 
 
 def _quoted(text: str) -> str:
+    return _short_quoted(text) if len(text) <= SHORT else quote(text, safe="", errors="replace")
+
+
+def _plain(text: str) -> str:
+    return _short_plain(text) if len(text) <= SHORT else unquote(text)
+
+
+# Most keys and many values are the same in every message, and quoting costs more than all else in a topic.
+@lru_cache(maxsize=512)
+def _short_quoted(text: str) -> str:
     return quote(text, safe="", errors="replace")
+
+
+@lru_cache(maxsize=512)
+def _short_plain(text: str) -> str:
+    return unquote(text)
