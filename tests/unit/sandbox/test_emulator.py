@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from berth_sandbox import emulator, images
+from berth_sandbox import emulator, images, plant
 from berth_sandbox.access import Access
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.configuration import configure
@@ -104,6 +104,30 @@ def test_the_certificate_is_for_the_name_by_which_berth_calls(cluster: Cluster) 
     assert container["image"] == images.AZURE.reference
     settings = cluster.objects["Secret/settings"]["stringData"]
     assert place(cluster)["cloud"]["caBundle"] == settings["ca.pem"]
+
+
+def test_the_hub_of_the_demo_is_the_users_but_for_where_it_is(cluster: Cluster) -> None:
+    example = yaml.safe_load(plant.PLACE.read_text())["spec"]
+    made: Object = cluster.objects["ComputeTarget/plants"]["spec"]
+    cloud, host = made.pop("cloud"), made["iotEdge"].pop("hostName")
+    del example["iotEdge"]["hostName"]
+    assert made == example
+    assert cloud["caBundle"] == cluster.objects["Secret/settings"]["stringData"]["ca.pem"]
+    (container,) = cluster.objects["Deployment/azure"]["spec"]["template"]["spec"]["containers"]
+    assert f"--name={host}" in container["args"]
+    assert host == f"{cluster.objects['Service/plants']['metadata']['name']}.azure.svc"
+    secret = cluster.objects[f"Secret/{made['iotEdge']['connectionStringRef']['name']}"]
+    assert secret["stringData"] == {"connectionString": plant.connection_string()}
+
+
+def test_devices_prepare_their_volumes_by_the_image_that_is_there(cluster: Cluster) -> None:
+    (container,) = cluster.objects["Deployment/azure"]["spec"]["template"]["spec"]["containers"]
+    assert f"--helper={images.AZURE.reference}" in container["args"]
+
+
+def test_the_model_is_what_the_website_has(cluster: Cluster) -> None:
+    files: Object = cluster.objects["ConfigMap/website"]["binaryData"]
+    assert [base64.b64decode(each) for each in files.values()] == [MODEL]
 
 
 def test_again_nothing_changes_and_no_pod_is_made_anew(cluster: Cluster) -> None:

@@ -329,6 +329,27 @@ def test_what_really_runs_is_told_and_seen(hub: Hub) -> None:
     assert found == {"failed": [{"deviceId": "real"}], "running": [{"deviceId": "simulated"}]}
 
 
+def test_of_a_device_that_is_cut_off_nobody_tells_what_really_runs(hub: Hub) -> None:
+    hub.fleet.backing = pods = Pods()
+    hub.register(["real"], {})
+    put(hub, "base", base_content(), priority=0)
+    put(hub, "iris", layer_content())
+    hub.clock.advance(100)
+    hub.fare(["real"], online=False)
+    hub.delete_configuration("iris", None)
+    hub.clock.advance(100)
+    hub.fleet.tell_backing(hub.now)
+
+    assert pods.told == {"real": {"edgeAgent", "edgeHub", "iris"}}
+    reported = hub.module_twin("real", "$edgeAgent")["properties"]["reported"]
+    assert reported["modules"]["iris"]["runtimeStatus"] == "running"
+
+    hub.fare(["real"], online=True)
+    hub.clock.advance(100)
+    hub.fleet.tell_backing(hub.now)
+    assert pods.told == {"real": {"edgeAgent", "edgeHub"}}
+
+
 @pytest.mark.parametrize(
     ("if_match", "required", "insists"),
     [
