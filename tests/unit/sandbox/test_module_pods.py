@@ -40,12 +40,12 @@ class Cluster:
             raise Refusal("no room")
         self.objects[kind].append(body)
 
-    async def list(self, kind: str, fieldSelector: str) -> list[Object]:  # noqa: N803 - the API's name
-        name = fieldSelector.partition("=")[2]
+    async def list(self, kind: str, **selectors: str) -> list[Object]:
+        name = selectors["fieldSelector"].partition("=")[2]
         return [each for each in self.objects[kind] if each["metadata"]["name"] == name]
 
-    async def delete(self, kind: str, labelSelector: str) -> None:  # noqa: N803 - the API's name
-        label, _, value = labelSelector.partition("=")
+    async def delete(self, kind: str, **selectors: str) -> None:
+        label, _, value = selectors["labelSelector"].partition("=")
         left = [each for each in self.objects[kind] if value not in {"", each["metadata"]["labels"][label]}]
         self.objects[kind] = left if value else []
 
@@ -63,7 +63,7 @@ def cluster() -> Cluster:
 @pytest.fixture
 def pods(cluster: Cluster) -> DevicePods:
     devices = {"line-1": NetworkDevice("hub.example", "line-1", Gateway("line-1.example"))}
-    return DevicePods(Starts(cluster), devices, Surroundings("helper:1"))  # type: ignore[arg-type] # in memory
+    return DevicePods(Starts(cluster), devices, Surroundings("helper:1"))
 
 
 def told(**options: Any) -> Object:

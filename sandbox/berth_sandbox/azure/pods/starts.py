@@ -1,18 +1,31 @@
 """Pods that begin and end together with the Secrets that they read."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from berth_sandbox.azure.backing import Observation
 from berth_sandbox.azure.names import Document
-from berth_sandbox.azure.pods.api import Api
 from berth_sandbox.azure.pods.parts import START
 from berth_sandbox.azure.pods.view import observation
+
+
+class Objects(Protocol):
+    """The objects of one namespace."""
+
+    async def create(self, kind: str, body: Document) -> None:
+        """Create an object; raises Refusal."""
+
+    async def list(self, kind: str, **selectors: str) -> list[Document]:
+        """Return the objects that selectors choose."""
+
+    async def delete(self, kind: str, **selectors: str) -> None:
+        """Delete the objects that selectors choose."""
 
 
 class Starts:
     """The Pods of one namespace, each known by the label of its start."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Objects) -> None:
         self._api = api
 
     async def clear(self) -> None:
