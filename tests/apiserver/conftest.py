@@ -1,18 +1,27 @@
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from aci_process import put_place
+from answering_groups import AnsweringGroups, answering
 from api_requests import MODEL_DEPLOYMENTS, ApiServer
+from azure_emulator import configured
 from faulty_proxy import FaultyProxy, faulty_proxy
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
 from operator_process import Kubelet, User, running_kubelet
 
+from berth.core.errors import Gone
+from berth.core.keys import Key
 from berth.kube.client import Api
 from berth.kube.connection import Connection
-from berth.plan.resources import Resource
+from berth.plan.resources import COMPUTE_TARGETS, Resource
+from berth_sandbox.azure.clock import Clock
+from berth_sandbox.azure.cloud import Azure
+from berth_sandbox.azure.server import Endpoint, served
 from berth_sandbox.cluster.control_plane import ControlPlane
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
@@ -75,3 +84,33 @@ async def kubelet(client: Api, namespace: str) -> AsyncIterator[Kubelet]:
     """What says of every Deployment of the namespace that its Pods are ready."""
     async with running_kubelet(client, namespace) as kubelet:
         yield kubelet
+
+
+@pytest.fixture
+async def answerers() -> AsyncIterator[AnsweringGroups]:
+    groups = AnsweringGroups()
+    async with answering(groups):
+        yield groups
+
+
+@pytest.fixture
+async def azure(answerers: AnsweringGroups) -> Azure:
+    return configured(Azure(backing=answerers, clock=Clock(factor=30)))
+
+
+@pytest.fixture
+async def endpoint(azure: Azure, tmp_path: Path) -> AsyncIterator[Endpoint]:
+    async with served(azure, tmp_path / "authority") as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def place(user: User, endpoint: Endpoint) -> AsyncIterator[Key]:
+    """A ComputeTarget for the test's namespace, with credentials and a model to serve."""
+    key = Key("", user.namespace)
+    await put_place(user, endpoint, key)
+    yield key
+    with suppress(Gone):
+        there = await user.client.get(COMPUTE_TARGETS, key)
+        await user.client.delete(COMPUTE_TARGETS, key, uid=there["metadata"]["uid"])
+        await user.client.merge_patch(COMPUTE_TARGETS, key, {"metadata": {"finalizers": None}})

@@ -10,58 +10,20 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aci_world import place_spec
-from answering_groups import AnsweringGroups, answering
-from azure_emulator import SECRET, SUBSCRIPTION, configured, group_id
-from container_groups import aci_spec, desired
+from aci_process import put_secret, wanted
+from answering_groups import AnsweringGroups
+from azure_emulator import SUBSCRIPTION, group_id
+from container_groups import desired
 from operator_process import Process, User, condition, is_stalled, operator
 
 from berth.core.errors import Gone
 from berth.core.keys import Key
 from berth.plan.group_names import Owner
-from berth.plan.resources import COMPUTE_TARGETS, CONFIG_MAPS, MODEL_DEPLOYMENTS, NAMESPACES, SECRETS
-from berth_sandbox.azure.clock import Clock
+from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, NAMESPACES
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.names import GroupId
-from berth_sandbox.azure.server import Endpoint, served
 from berth_sandbox.azure.simulation import Behaviour
 from berth_sandbox.cluster.control_plane import ControlPlane
-
-
-@pytest.fixture
-async def answerers() -> AsyncIterator[AnsweringGroups]:
-    groups = AnsweringGroups()
-    async with answering(groups):
-        yield groups
-
-
-@pytest.fixture
-async def azure(answerers: AnsweringGroups) -> Azure:
-    return configured(Azure(backing=answerers, clock=Clock(factor=30)))
-
-
-@pytest.fixture
-async def endpoint(azure: Azure, tmp_path: Path) -> AsyncIterator[Endpoint]:
-    async with served(azure, tmp_path / "authority") as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-async def place(user: User, endpoint: Endpoint) -> AsyncIterator[Key]:
-    """A ComputeTarget for the test's namespace, with credentials and a model to serve."""
-    key = Key("", user.namespace)
-    allowed = {"matchLabels": {"kubernetes.io/metadata.name": user.namespace}}
-    await user.client.apply(
-        COMPUTE_TARGETS, manifest(COMPUTE_TARGETS, key, spec=place_spec(endpoint, allowedNamespaces=allowed))
-    )
-    await put_secret(user, SECRET)
-    content = manifest(CONFIG_MAPS, Key(user.namespace, "iris"), data={"model.onnx": "model"})
-    await user.client.apply(CONFIG_MAPS, content)
-    yield key
-    with suppress(Gone):
-        there = await user.client.get(COMPUTE_TARGETS, key)
-        await user.client.delete(COMPUTE_TARGETS, key, uid=there["metadata"]["uid"])
-        await user.client.merge_patch(COMPUTE_TARGETS, key, {"metadata": {"finalizers": None}})
 
 
 @pytest.fixture
@@ -72,26 +34,12 @@ async def berth(
         yield process
 
 
-def manifest(resource: Any, key: Key, **fields: Any) -> dict[str, Any]:
-    metadata = {"name": key.name, **({"namespace": key.namespace} if key.namespace else {})}
-    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **fields}
-
-
-async def put_secret(user: User, value: str) -> None:
-    body = manifest(SECRETS, Key(user.namespace, "azure"), stringData={"clientSecret": value})
-    await user.client.apply(SECRETS, body)
-
-
 async def until_gone(user: User, place: Key) -> None:
     with suppress(Gone):
         for _ in range(400):
             await user.client.get(COMPUTE_TARGETS, place)
             await asyncio.sleep(0.05)
         pytest.fail("the ComputeTarget stays")
-
-
-def wanted(place: Key, **fields: Any) -> dict[str, Any]:
-    return aci_spec(computeTargetRef={"name": place.name}, **fields)
 
 
 async def test_apply_leads_to_an_answer_and_deletion_to_nothing(

@@ -79,10 +79,10 @@ def fetched(group: Json, logs: Mapping[str, str]) -> Fetched | None:
     return Fetched(found) if is_done and found else None
 
 
-def telling(group: Json) -> list[str]:
-    """Name the containers whose logs say why the group does not serve."""
+def telling(group: Json) -> list[Container]:
+    """Return the containers whose logs say why the group does not serve."""
     every = [*init_containers(group), *containers(group)]
-    return [each.name for each in every if each.ended is not None and not _ended_well(each)]
+    return [each for each in every if each.ended is not None and not _ended_well(each)]
 
 
 def _read(described: Sequence[Json] | None) -> list[Container]:
@@ -99,8 +99,15 @@ def _causes(group: Json, logs: Mapping[str, str]) -> Iterator[Cause]:
             yield from _container_causes(each, logs.get(each.name, ""))
     for each in containers(group):
         yield from _container_causes(each, logs.get(each.name, ""))
+    yield from _event_causes(_since_start(group), "")
+
+
+def _since_start(group: Json) -> list[Json]:
+    """Return the group's own events since a container started: a start shows that its volumes are there."""
+    every = [event for each in [*init_containers(group), *containers(group)] for event in each.events]
+    started = max((_time(event) for event in every if event.get("name") == "Started"), default="")
     events = (group["properties"].get("instanceView") or {}).get("events") or ()
-    yield from _event_causes(events, "")
+    return [event for event in events if not started or _time(event) > started]
 
 
 def _container_causes(container: Container, log: str) -> Iterator[Cause]:

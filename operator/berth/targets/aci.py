@@ -243,11 +243,13 @@ class AciTarget:
         return None
 
     async def _logs(self, site: Site, subject: Subject, group: Json) -> dict[str, str]:
-        logs = {}
-        for container in _worth_reading(subject, group):
+        words = self._memories[subject.key].last_words
+        unread = [each.name for each in telling(group) if not (each.is_running and each.name in words)]
+        for container in [*unread, *_fetched_unseen(subject, group)]:
             with contextlib.suppress(Transient, Gone):  # there is none yet
-                logs[container] = await site.groups.logs(site.resource_group, group["name"], container)
-        return logs
+                log = await site.groups.logs(site.resource_group, group["name"], container)
+                words[container] = log or words.get(container, "")
+        return dict(words)
 
     async def _take(self, subject: Subject, site: Site, step: Step) -> None:
         match step:
@@ -304,9 +306,8 @@ class AciTarget:
             raise
 
 
-def _worth_reading(subject: Subject, group: Json) -> Iterator[str]:
-    """Name the containers that tell of a failure and, until it is Ready, the one that tells of digests."""
-    yield from telling(group)
+def _fetched_unseen(subject: Subject, group: Json) -> Iterator[str]:
+    """Name the container that tells of digests, until they are in status."""
     is_fetched = any(each.name == FETCH_CONTAINER for each in init_containers(group)) and is_serving(group)
     if is_fetched and not is_ready(subject) and not all(model.sha256 for model in subject.spec.all_models):
         yield FETCH_CONTAINER

@@ -1,7 +1,7 @@
 """What an operator remembers of a container group to spare calls and restarts; a new one does without."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from berth.plan.group_changes import Update, Way
@@ -42,6 +42,8 @@ class Memory:
     known: Known | None = None
     setback: Setback | None = None
     """What Azure has given up, and earlier passes have made again."""
+    last_words: dict[str, str] = field(default_factory=dict)
+    """What containers wrote before they ended: one that runs again shows none of it."""
     _repair: Repair | None = None
     """What an earlier pass has put back."""
     _begun: Repair | None = None
@@ -57,6 +59,7 @@ class Memory:
         """Remember what this pass does, now that it is done."""
         self._repair = self._begun or self._repair
         self.setback = self._retry or self.setback
+        self.last_words.clear()
 
     def paced(self, subject: Subject, change: Update, *, now: float) -> Update:
         """Put the same back once in a slow round: each time restarts, and a policy of Azure's would win."""

@@ -1,5 +1,7 @@
 """What goes wrong between the operator and Azure, and behind both."""
 
+from unittest.mock import AsyncMock
+
 import pytest
 from aci_world import IRIS, PLACE, SPEC, Killed, World, place_spec
 from azure_clients import asked
@@ -274,6 +276,24 @@ async def test_a_crash_is_told_with_its_last_words(world: World, simulation: Sim
 
     assert world.condition("Ready")["reason"] == "ScriptInitFailed"
     assert "no module named iris" in world.condition("Ready")["message"]
+
+
+async def test_what_runs_again_and_has_said_nothing_yet_leaves_the_last_words(
+    world: World, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = Behaviour(run_seconds=2, exit_code=7, log=("out of licences",))
+    simulation.behaviours["registry.test/own:1"] = crash
+    world.apply(SPEC | {"image": "registry.test/own:1", "imageServer": "Berth", "auth": {"mode": "None"}})
+    await world.settle(6)
+    told = world.condition("Ready")["message"]
+    assert "out of licences" in told
+
+    monkeypatch.setattr(simulation, "logs", AsyncMock(return_value=[]))
+    messages = []
+    for _ in range(12):
+        await world.settle(1)
+        messages.append(world.condition("Ready")["message"])
+    assert {each for each in messages if "exit code" in each} == {told}
 
 
 async def test_an_endpoint_that_does_not_answer_is_not_ready(world: World) -> None:

@@ -8,6 +8,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.mgmt.containerinstance import models
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient as Client
 from azure_emulator import RESOURCE_GROUP, begin, configured, container, delete, get, public
+from azure_judge import Record
 
 from berth_sandbox.azure.backing import (
     ContainerState,
@@ -60,7 +61,7 @@ def puppet() -> Puppet:
 
 @pytest.fixture
 def azure(puppet: Puppet) -> Azure:
-    return configured(Azure(backing=puppet, clock=Clock(factor=0, start=NOW)))
+    return configured(Azure(backing=puppet, clock=Clock(factor=0, start=NOW), requests=Record()))
 
 
 async def test_a_launch_has_all_that_a_container_needs(puppet: Puppet, client: Client) -> None:

@@ -10,6 +10,7 @@ import pytest
 from azure.mgmt.containerinstance import models
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient as Client
 from azure_emulator import configured, connected
+from azure_judge import Record
 from azure_specs import Example
 
 from berth_sandbox.azure.cloud import Azure
@@ -147,7 +148,7 @@ def simulation() -> Simulation:
 @pytest.fixture
 def azure(simulation: Simulation) -> Azure:
     """An Azure that still has the GPUs of the examples."""
-    azure = Azure(backing=simulation)
+    azure = Azure(backing=simulation, requests=Record())
     regions = [replace(region, capabilities=(*region.capabilities, K80)) for region in REGIONS]
     azure.service.regions = {region.name: region for region in regions}
     azure.clock.run_at(1000)

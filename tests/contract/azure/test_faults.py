@@ -12,6 +12,7 @@ from azure.core.exceptions import (
 )
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient as Client
 from azure_emulator import RESOURCE_GROUP, begin, configured, delete, get, group, group_id
+from azure_judge import Record
 
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
@@ -245,7 +246,7 @@ class TestLimits:
             buckets={"reads": (3, 0.1), "writes": (20, 1.0), "deletes": (20, 1.0)},
             windows={"pt5m": 4, "pt1h": 10},
         )
-        return configured(Azure(clock=Clock(factor=0), limits=limits))
+        return configured(Azure(clock=Clock(factor=0), limits=limits, requests=Record()))
 
     async def test_answers_tell_what_remains(self, azure: Azure, client: Client) -> None:
         await begin(client)

@@ -16,6 +16,7 @@ from azure_emulator import (
     group,
     public,
 )
+from azure_judge import Record
 
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
@@ -86,7 +87,7 @@ async def test_a_list_has_no_instance_views(azure: Azure, client: Client) -> Non
 class TestPages:
     @pytest.fixture
     def azure(self, simulation: Simulation) -> Azure:
-        return configured(Azure(backing=simulation, clock=Clock(factor=0), page_size=2))
+        return configured(Azure(backing=simulation, clock=Clock(factor=0), page_size=2, requests=Record()))
 
     async def test_a_long_list_comes_in_pages(self, azure: Azure, client: Client) -> None:
         for number in range(5):

@@ -11,6 +11,7 @@ import aiohttp
 import azure_specs
 import pytest
 from azure_emulator import configured, credential, transport
+from azure_judge import Record
 
 from berth_sandbox.azure.clock import Clock
 from berth_sandbox.azure.cloud import Azure
@@ -43,7 +44,7 @@ def simulation() -> Simulation:
 
 @pytest.fixture
 def azure(simulation: Simulation) -> Azure:
-    return configured(Azure(backing=simulation, clock=Clock(factor=0, start=BEGIN)))
+    return configured(Azure(backing=simulation, clock=Clock(factor=0, start=BEGIN), requests=Record()))
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_the_fetch_container_goes_first() -> None:
         Reason.MODEL_FETCH_FAILED,
         "model iris:3: https://a.test/m: HTTP 404",
     )
-    assert telling(there) == ["fetch"]
+    assert [each.name for each in telling(there)] == ["fetch"]
 
 
 def test_an_unknown_end_is_told_with_its_last_lines() -> None:
@@ -143,6 +143,17 @@ def test_a_pull_that_failed_and_then_succeeded_is_over() -> None:
 def test_a_volume_that_cannot_be_mounted_is_told_by_the_group() -> None:
     there = group(view(WAITING), events=[event("FailedMount", "Output: mount error(2): Permission denied")])
     assert cause(there) == (Reason.VOLUME_FAILED, "FailedMount: Output: mount error(2): Permission denied")
+
+
+@pytest.mark.parametrize("of_fetch", [True, False], ids=["fetch", "scoring"])
+def test_a_volume_that_was_mounted_late_is_over_once_a_container_has_started(of_fetch: bool) -> None:
+    mount = event("FailedMount", "failed to sync secret cache", 5)
+    started, pending = view(RUNNING, events=[event("Started", "Started container", 5)]), view(WAITING)
+    views = (pending, started) if of_fetch else (started, view(DONE))
+    assert cause(group(*views, events=[mount])) is None
+    later = event("FailedMount", "no such share", 6)
+    told = cause(group(*views, events=[mount, later]))
+    assert told == (Reason.VOLUME_FAILED, "FailedMount: no such share")
 
 
 @pytest.mark.skipif(not DESCRIPTIONS.exists(), reason=MISSING)
@@ -203,7 +214,7 @@ def log_of_fetch(folder: Path, model: dict[str, Any]) -> str:
 
 def test_the_logs_of_what_runs_are_not_asked_for() -> None:
     assert telling(group(view(RUNNING))) == []
-    assert telling(group(view(BACK_OFF, ended(1)))) == ["scoring"]
+    assert [each.name for each in telling(group(view(BACK_OFF, ended(1))))] == ["scoring"]
 
 
 states = st.sampled_from([RUNNING, WAITING, DONE, BACK_OFF, ended(1), ended(137), {}])

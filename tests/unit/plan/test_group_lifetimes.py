@@ -51,7 +51,7 @@ class Service:
     async def observe(self, wanted: Desired, after: float) -> Observation:
         """See what an adapter would see."""
         group = await self.get(wanted, after)
-        logs = {name: await self.log(wanted, name) for name in telling(group)}
+        logs = {name: await self.log(wanted, name) for name in (each.name for each in telling(group))}
         return Observation(group, update(wanted, group).way, logs)
 
     async def log(self, wanted: Desired, container: str) -> str:
