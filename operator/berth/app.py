@@ -119,13 +119,7 @@ class Operator:
             namespaces=settings.namespaces,
             observer=self._metrics,
         )
-        self._informers = [
-            Informer(
-                api, resource, self._feed, namespace=namespace, labels=SELECT_OWN, observer=self._metrics
-            )
-            for resource in CHILDREN
-            for namespace in namespaces
-        ]
+        self._informers = list(self._make_informers(api, namespaces))
         self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
         clients = Clients(self._metrics.azure)
@@ -133,23 +127,35 @@ class Operator:
         golden = GoldenRequests(api, endpoints.post, self._queue.add)
         probes = Probes(endpoints.is_ready, self._queue.add)
         aci, edge, place_reconciler = self._make_remote(api, clients, probes, golden)
-        self._reconciler = self._make_reconciler(api, golden, aci, edge)
-        self._place_workers = Workers(
-            self._place_queue,
-            place_reconciler.reconcile,
-            place_reconciler.report_failure,
-            size=_PLACE_WORKERS,
-            observer=self._metrics.places,
-        )
-        self._workers = Workers(
+        self._workers = self._make_workers(self._make_reconciler(api, golden, aci, edge))
+        self._place_workers = self._make_place_workers(place_reconciler)
+        self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
+
+    def _make_informers(self, api: Api, namespaces: Sequence[str]) -> Iterator[Informer]:
+        for resource in CHILDREN:
+            for namespace in namespaces:
+                yield Informer(
+                    api, resource, self._feed, namespace=namespace, labels=SELECT_OWN, observer=self._metrics
+                )
+
+    def _make_workers(self, reconciler: Reconciler) -> Workers[Key]:
+        return Workers(
             self._queue,
-            self._reconciler.reconcile,
-            self._reconciler.report_failure,
-            size=settings.workers,
+            reconciler.reconcile,
+            reconciler.report_failure,
+            size=self._settings.workers,
             observer=self._metrics.models,
             about=self._about,
         )
-        self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
+
+    def _make_place_workers(self, reconciler: PlaceReconciler) -> Workers[Key]:
+        return Workers(
+            self._place_queue,
+            reconciler.reconcile,
+            reconciler.report_failure,
+            size=_PLACE_WORKERS,
+            observer=self._metrics.places,
+        )
 
     def _make_remote(
         self, api: Api, clients: Clients, probes: Probes, golden: GoldenRequests
@@ -178,7 +184,21 @@ class Operator:
             clock=time.monotonic,
         )
         edge, hubs = self._make_edge(api, HubSites(places, clients), contents)
-        sweeper = Sweeper(
+        reconciler = PlaceReconciler(
+            api,
+            places=places,
+            contents=contents,
+            listings=listings,
+            refusals=refusals,
+            sweeper=self._make_sweeper(api, places, contents, listings),
+            hubs=hubs,
+            users=self._feed.users,
+            clock=_now,
+        )
+        return target, edge, reconciler
+
+    def _make_sweeper(self, api: Api, places: Places, contents: Contents, listings: Listings) -> Sweeper:
+        return Sweeper(
             api,
             subjects=self._feed.stores[MODEL_DEPLOYMENTS],
             places=places,
@@ -189,18 +209,6 @@ class Operator:
             serves=self._settings.serves,
             grace=self._settings.orphan_grace_seconds,
         )
-        reconciler = PlaceReconciler(
-            api,
-            places=places,
-            contents=contents,
-            listings=listings,
-            refusals=refusals,
-            sweeper=sweeper,
-            hubs=hubs,
-            users=self._feed.users,
-            clock=_now,
-        )
-        return target, edge, reconciler
 
     def _make_edge(self, api: Api, sites: HubSites, contents: Contents) -> tuple[IotEdgeTarget, HubLook]:
         """Both see hubs by the same lists."""

@@ -6,15 +6,23 @@ from datetime import datetime
 from typing import Protocol
 
 from berth.api.compute_target import ComputeTargetKind, ComputeTargetStatus
-from berth.api.conditions import Reason
+from berth.api.conditions import Condition, Reason
 from berth.api.iot_hub import IotEdgePlaceStatus
 from berth.core.errors import Postponed, ReconcileError, Terminal
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
 from berth.plan.azure_errors import Kind, Verdict
-from berth.plan.compute_target_status import Place, PlaceObservation, compute_target_status, may_go
+from berth.plan.compute_target_status import (
+    Place,
+    PlaceMetadata,
+    PlaceObservation,
+    compute_target_status,
+    may_go,
+    unreadable_place,
+)
 from berth.plan.group_plan import INTERVAL_SECONDS
 from berth.plan.group_quota import Room, read_room
+from berth.plan.report import defect
 from berth.plan.resources import COMPUTE_TARGETS, Resource
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
@@ -74,7 +82,7 @@ class PlaceReconciler:
             self._sweeper.forget(key)
             return Done()
         users = self._users(key)
-        if users:
+        if users and place.metadata.deletion_timestamp is None:  # what goes already takes no finalizer
             await hold(self._api, COMPUTE_TARGETS, place.metadata)
         elif may_go(place, users):
             await release(self._api, COMPUTE_TARGETS, place.metadata)
@@ -87,9 +95,13 @@ class PlaceReconciler:
 
     async def report_failure(self, key: Key, error: Exception) -> None:
         """Say in the status why a pass failed."""
-        place = self._places.get(key)
-        if place is not None:
-            await self._report(place, PlaceObservation(refusal=_verdict(error), users=self._users(key)))
+        try:
+            place = self._places.get(key)
+        except Terminal:
+            await self._report_unreadable(key, error)
+        else:
+            if place is not None:
+                await self._report(place, PlaceObservation(refusal=_verdict(error), users=self._users(key)))
 
     async def _look(self, place: Place, users: Sequence[Key]) -> PlaceObservation:
         try:
@@ -124,20 +136,36 @@ class PlaceReconciler:
     async def _report(self, place: Place, seen: PlaceObservation) -> None:
         status = compute_target_status(place, seen, self._clock())
         if status != place.status:
-            await self._api.apply_status(COMPUTE_TARGETS, _body(place, status))
+            await self._api.apply_status(COMPUTE_TARGETS, _body(place.metadata, status))
+
+    async def _report_unreadable(self, key: Key, error: Exception) -> None:
+        """Replace the status, in which every other word may be out of date."""
+        if observed := self._places.observed(key):
+            document = observed.parse()
+            metadata = PlaceMetadata.model_validate(document["metadata"])
+            conditions = map(Condition.model_validate, document["status"].get("conditions", ()))
+            status = unreadable_place(metadata, conditions, _verdict(error), self._clock())
+            if _as_json(status) != document["status"]:
+                await self._api.apply_status(COMPUTE_TARGETS, _body(metadata, status))
 
 
 def _verdict(error: Exception) -> Verdict:
     if isinstance(error, Terminal):
         kind = Kind.CAPACITY if error.reason is Reason.CAPACITY_UNAVAILABLE else Kind.TERMINAL
         return Verdict(kind, error.reason, error.message, error.retry_after)
-    return Verdict(Kind.TRANSIENT, Reason.PROGRESSING_WITH_RETRY, str(error), None)
+    if isinstance(error, ReconcileError):
+        return Verdict(Kind.TRANSIENT, Reason.PROGRESSING_WITH_RETRY, str(error), None)
+    return Verdict(Kind.TRANSIENT, Reason.INTERNAL_ERROR, defect(error), None)
 
 
-def _body(place: Place, status: ComputeTargetStatus) -> Object:
+def _body(metadata: PlaceMetadata, status: ComputeTargetStatus) -> Object:
     return {
         "apiVersion": COMPUTE_TARGETS.api_version,
         "kind": COMPUTE_TARGETS.kind,
-        "metadata": {"name": place.metadata.name, "uid": place.metadata.uid},
-        "status": status.model_dump(by_alias=True, exclude_none=True, mode="json"),
+        "metadata": {"name": metadata.name, "uid": metadata.uid},
+        "status": _as_json(status),
     }
+
+
+def _as_json(status: ComputeTargetStatus) -> Object:
+    return status.model_dump(by_alias=True, exclude_none=True, mode="json")

@@ -273,6 +273,18 @@ RULES: list[Example] = [
         {"aci.dnsNameLabel": "iris-team-a", "aci.subnetId": SUBNET},
         {"aci.subnetId": None},
     ),
+    (
+        "priority Spot has no address to send the golden request to",
+        "ACI",
+        {"aci.subnetId": SUBNET, "aci.priority": "Spot", "validation.request.body": "{}"},
+        {"aci.priority": "Regular"},
+    ),
+    (
+        "priority Spot has no address to send the golden request to",
+        "ACI",
+        {"aci.subnetId": SUBNET, "aci.priority": "Spot", "validation.request.body": "{}"},
+        {"validation": None},
+    ),
     ("priority Spot has no public address", "ACI", {"aci.priority": "Spot"}, {"aci.subnetId": SUBNET}),
     (
         "iotEdge takes exactly one of deviceId and targetCondition",

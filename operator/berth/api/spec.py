@@ -146,6 +146,10 @@ class ModelDeploymentSpec(ApiModel):
             "on ACI the name of an environment variable has at most 63 letters, digits and '_': rename it",
         ),
         Rule(
+            "!has(self.validation) || !has(self.aci) || self.aci.priority != 'Spot'",
+            "priority Spot has no address to send the golden request to: remove validation, or use Regular",
+        ),
+        Rule(
             "self.target != 'IoTEdge' || has(self.iotEdge)",
             "target IoTEdge needs iotEdge with deviceId or targetCondition",
         ),

@@ -1,6 +1,6 @@
 """The status of a ComputeTarget: whether it can be used, what is free there, and who uses it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -76,7 +76,7 @@ def compute_target_status(place: Place, seen: PlaceObservation, now: datetime) -
     known = place.status
     generation = place.metadata.generation
     told = [each.model_copy(update={"observed_generation": generation}) for each in _conditions(place, seen)]
-    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = _moment(now)
     status = ComputeTargetStatus(
         observed_generation=generation,
         conditions=merge(known.conditions or (), told, moment),
@@ -88,6 +88,16 @@ def compute_target_status(place: Place, seen: PlaceObservation, now: datetime) -
     if not answered or (status == known and not _is_old(known.last_seen, now)):
         return status
     return status.model_copy(update={"last_seen": moment})
+
+
+def unreadable_place(
+    metadata: PlaceMetadata, known: Iterable[Condition], verdict: Verdict, now: datetime
+) -> ComputeTargetStatus:
+    """Return the status of a ComputeTarget of which only the metadata can be read."""
+    told = _problem(verdict)
+    generation = metadata.generation
+    current = [each.model_copy(update={"observed_generation": generation}) for each in told]
+    return ComputeTargetStatus(observed_generation=generation, conditions=merge(known, current, _moment(now)))
 
 
 def may_go(place: Place, users: Sequence[Key]) -> bool:
@@ -110,8 +120,12 @@ def _verdict(seen: PlaceObservation) -> tuple[Condition, ...]:
         if not seen.has_answer:
             return progressing(Reason.LOOKING, "Azure has not been asked yet")
         return (ready(Reason.READY, "Azure answers"),)
-    say = stalled if problem.kind is Kind.TERMINAL else progressing
-    return say(problem.reason, problem.message)
+    return _problem(problem)
+
+
+def _problem(verdict: Verdict) -> tuple[Condition, ...]:
+    say = stalled if verdict.kind is Kind.TERMINAL else progressing
+    return say(verdict.reason, verdict.message)
 
 
 def _lasting(refused: Verdict | None) -> Verdict | None:
@@ -159,6 +173,10 @@ def _names(users: Sequence[Key]) -> str:
     ordered = sorted(map(str, users))
     more = len(ordered) - _NAMED
     return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _moment(now: datetime) -> str:
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _is_old(moment: str | None, now: datetime) -> bool:

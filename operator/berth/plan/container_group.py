@@ -285,6 +285,12 @@ def _address(recipe: Recipe) -> Json:
         return {}
     ports = _ports(recipe.subject)
     if recipe.subnet_id:
+        if recipe.aci.dns_name_label:
+            raise Terminal(
+                Reason.REJECTED,
+                "aci.dnsNameLabel names a public address, and the ComputeTarget puts groups into a subnet: "
+                "remove it, or use another ComputeTarget",
+            )
         return {"type": "Private", "ports": ports}
     return {"type": "Public", "ports": ports, "dnsNameLabel": _label(recipe)}
 

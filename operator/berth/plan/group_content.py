@@ -112,11 +112,14 @@ def credentials_files(source: Source, content: Content) -> Entries | None:
 
 
 def key_files(subject: Subject, content: Content) -> Entries | None:
-    """Return the endpoint's keys, where callers need one; raises Terminal where the Secret is missing."""
+    """Return the endpoint's keys, where callers need one; raises Terminal where the Secret holds none."""
     if not wants_keys(subject):
         return None
-    entries = _entries(content.secrets, "Secret", keys_name(subject), Reason.KEYS_MISSING)
-    return {name: entries[name] for name in KEY_NAMES if entries.get(name)}
+    name, reason = keys_name(subject), Reason.KEYS_MISSING
+    entries = _entries(content.secrets, "Secret", name, reason)
+    if not (found := {key: entries[key] for key in KEY_NAMES if entries.get(key)}):
+        raise Terminal(reason, f"Secret {name} holds no {' or '.join(KEY_NAMES)}", _LOOK_AGAIN_SECONDS)
+    return found
 
 
 def certificate_files(subject: Subject, content: Content) -> Entries | None:

@@ -72,6 +72,11 @@ def failed(subject: Subject, error: Exception) -> Draft:
     return Draft((*_verdict(error), *_details(subject)))
 
 
+def defect(error: Exception) -> str:
+    """Say that Berth is to blame; what the error says may hold secrets."""
+    return f"The operator failed with {type(error).__name__}; its log has the details"
+
+
 def suspended(subject: Subject, draft: Draft | None) -> Draft:
     """Say what is so while nothing is acted on; there is no draft where changes wait."""
     if draft is not None and not any(each.type == ConditionType.RECONCILING for each in draft.conditions):
@@ -167,10 +172,7 @@ def _verdict(error: Exception) -> tuple[Condition, Condition]:
         case ReconcileError():
             return progressing(Reason.PROGRESSING_WITH_RETRY, str(error))
         case _:
-            return progressing(
-                Reason.INTERNAL_ERROR,
-                f"The operator failed with {type(error).__name__}; its log has the details",
-            )
+            return progressing(Reason.INTERNAL_ERROR, defect(error))
 
 
 def _details(subject: Subject) -> tuple[Condition, ...]:

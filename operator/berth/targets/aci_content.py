@@ -100,6 +100,8 @@ class Contents:
             there = await self._api.get(SECRETS, key)
         except Gone:
             there = await self._make_key(key)
+        if not _data(there).get(_ENTRY):
+            there = await self._api.merge_patch(SECRETS, key, {"data": _new_keys([_ENTRY])})
         return _data(there)[_ENTRY]
 
     async def _make_key(self, key: Key) -> Object:

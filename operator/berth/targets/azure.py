@@ -155,8 +155,12 @@ class Places:
 
     def get(self, key: Key) -> Place | None:
         """Return a ComputeTarget; raises Terminal where definitions and operator are of two versions."""
-        observed = self._store.get(key)
+        observed = self.observed(key)
         return read_place(observed) if observed else None
+
+    def observed(self, key: Key) -> Observed | None:
+        """Return what the store keeps of a ComputeTarget, whether it can be read or not."""
+        return self._store.get(key)
 
     def place_of(self, subject: Subject) -> Place:
         """Return the ComputeTarget that is named; raises Terminal where there is none of that kind."""

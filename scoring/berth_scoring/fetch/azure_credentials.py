@@ -11,9 +11,9 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ManagedIdentityCredential, WorkloadIdentityCredential
 
 from berth_scoring.fetch.azure_errors import sign_in_error
+from berth_scoring.fetch.blob_location import BlobLocation
 from berth_scoring.fetch.credentials import storage_key
 from berth_scoring.fetch.errors import FetchError
-from berth_scoring.fetch.storage import BlobLocation
 
 SCOPE = "https://storage.azure.com/.default"
 

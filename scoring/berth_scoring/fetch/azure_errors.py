@@ -7,8 +7,8 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from berth_scoring.fetch import https
+from berth_scoring.fetch.blob_location import BlobLocation
 from berth_scoring.fetch.errors import FetchError
-from berth_scoring.fetch.storage import BlobLocation
 from berth_scoring.fetch.transfer import REFUSALS, WORTH_REPEATING, InterruptedDownloadError
 
 _ENTRA_CODE = re.compile(r"AADSTS(\d+)")

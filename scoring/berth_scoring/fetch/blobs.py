@@ -13,8 +13,8 @@ from urllib3.exceptions import HTTPError
 
 from berth_scoring.fetch.azure_credentials import Identity, opened, trusted_authorities
 from berth_scoring.fetch.azure_errors import error_code, translated
+from berth_scoring.fetch.blob_location import BlobLocation
 from berth_scoring.fetch.errors import FetchError
-from berth_scoring.fetch.storage import BlobLocation
 from berth_scoring.fetch.transfer import Part, Transfer
 
 RANGE_BYTES = 4 << 20

@@ -1,10 +1,12 @@
 """What a ComputeTarget says of Azure, and when it may go."""
 
+from typing import Any
+
 import pytest
-from aci_world import IRIS, PLACE, World
+from aci_world import IRIS, PLACE, World, place_spec
 from azure_clients import asked
 
-from berth.core.errors import Gone
+from berth.core.errors import Gone, Terminal
 from berth.plan.observed import FINALIZER
 from berth.plan.resources import COMPUTE_TARGETS
 from berth_sandbox.azure.faults import Refuse
@@ -67,3 +69,43 @@ async def test_it_goes_at_once_where_nobody_uses_it(world: World) -> None:
     world.delete(COMPUTE_TARGETS, PLACE)
     with pytest.raises(Gone):
         await world.cluster.get(COMPUTE_TARGETS, PLACE)
+
+
+async def test_what_goes_already_gets_no_finalizer(world: World) -> None:
+    world.apply()
+    world.cluster.objects[COMPUTE_TARGETS, PLACE].metadata["finalizers"] = ["example.org/other"]
+    world.delete(COMPUTE_TARGETS, PLACE)
+
+    await world.place_once()
+
+    assert "finalizers ComputeTarget" not in world.cluster.writes
+    assert world.condition("InUse", COMPUTE_TARGETS, PLACE)["status"] == "True"
+
+
+async def test_one_that_this_version_cannot_read_says_so(world: World) -> None:
+    await world.place_once()
+    spec = place_spec(world.endpoint)
+    world.put(COMPUTE_TARGETS, PLACE, {"spec": spec | {"kind": "Later"}})
+
+    for _ in range(2):
+        with pytest.raises(Terminal) as failed:
+            await world.place_once()
+        await world.places.report_failure(PLACE, failed.value)
+
+    assert world.condition("Stalled", COMPUTE_TARGETS, PLACE)["reason"] == "Unreadable"
+    assert "spec.kind" in world.condition("Ready", COMPUTE_TARGETS, PLACE)["message"]
+    assert world.cluster.writes.count("status ComputeTarget") == 2
+
+
+async def test_a_defect_is_told_without_its_words(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> None:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(world.listings, "recent", broken)
+    with pytest.raises(KeyError) as failed:
+        await world.place_once()
+    await world.places.report_failure(PLACE, failed.value)
+
+    told = world.condition("Reconciling", COMPUTE_TARGETS, PLACE)
+    assert told["reason"] == "InternalError"
+    assert "secret" not in told["message"]

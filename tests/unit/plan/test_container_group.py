@@ -115,7 +115,8 @@ def test_every_body_keeps_the_rules_of_the_service(fields: Spec) -> None:
 
 @given(aci_specs())
 def test_no_secret_is_where_azure_would_show_it(fields: Spec) -> None:
-    told = json.dumps(shown(desired({**FULL, **fields}, place(defaults=FULL_DEFAULTS))))
+    where = place(defaults=FULL_DEFAULTS | {"subnetId": None})  # some of the specs give a public name
+    told = json.dumps(shown(desired({**FULL, **fields}, where)))
     encoded = [base64.b64encode(secret.encode()).decode() for secret in SECRETS]
     assert [secret for secret in (*SECRETS, *encoded) if secret in told] == []
 
@@ -231,6 +232,12 @@ def test_the_address_is_public_unless_there_is_a_subnet() -> None:
 
 def test_a_given_label_is_kept() -> None:
     assert properties(aci_spec(aci={"dnsNameLabel": "iris-live"}))["ipAddress"]["dnsNameLabel"] == "iris-live"
+
+
+def test_a_label_is_refused_where_the_compute_target_chooses_a_subnet() -> None:
+    with pytest.raises(Terminal, match="dnsNameLabel") as refused:
+        properties(aci_spec(aci={"dnsNameLabel": "iris-live"}), where=place(defaults={"subnetId": SUBNET}))
+    assert refused.value.reason is Reason.REJECTED
 
 
 def test_spot_has_no_address() -> None:

@@ -107,3 +107,10 @@ def test_only_the_two_keys_travel() -> None:
     more = Content(secrets={"iris-keys": {"primaryKey": b"a", "secondaryKey": b"", "note": b"x"}})
     assert key_files(subject(aci_spec(auth={"mode": "Key"})), more) == {"primaryKey": b"a"}
     assert key_files(subject(aci_spec()), more) is None
+
+
+def test_a_group_that_wants_keys_is_not_made_without_one() -> None:
+    empty = Content(secrets={"iris-keys": {"primaryKey": b"", "note": b"x"}})
+    with pytest.raises(Terminal) as refused:
+        key_files(subject(aci_spec(auth={"mode": "Key"})), empty)
+    assert refused.value.reason is Reason.KEYS_MISSING

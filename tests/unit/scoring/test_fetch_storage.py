@@ -18,8 +18,9 @@ from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import MaxRetryError, NameResolutionError
 
 from berth_scoring.fetch.azure_errors import sign_in_error, translated
+from berth_scoring.fetch.blob_location import BlobLocation
 from berth_scoring.fetch.errors import FetchError
-from berth_scoring.fetch.storage import BlobLocation, Storage
+from berth_scoring.fetch.storage import Storage
 from berth_scoring.fetch.transfer import InterruptedDownloadError, Patience
 
 URI = "abfss://models@team.dfs.core.windows.net/iris/3"

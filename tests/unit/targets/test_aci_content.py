@@ -91,6 +91,14 @@ async def test_the_key_of_fingerprints_outlives_the_operator() -> None:
     assert cluster.writes == ["create Secret"]
 
 
+async def test_the_key_of_fingerprints_is_made_again_where_its_secret_has_lost_it() -> None:
+    cluster = SimulatedCluster()
+    put(cluster, SECRETS, Key(OPERATOR, FINGERPRINT_KEY), data={"note": encoded(b"x")})
+    first = await contents(cluster).fingerprint_key()
+    assert len(first) > 40
+    assert await contents(cluster).fingerprint_key() == first
+
+
 async def test_of_two_operators_that_make_the_key_one_is_right() -> None:
     cluster = Overtaken()
     assert await contents(cluster).fingerprint_key() == KEY
