@@ -220,13 +220,7 @@ class World(SweepObserver):
         """Start a new operator that knows nothing but what cluster and Azure hold."""
         self.queue: WorkQueue[Key] = WorkQueue()
         self.feed = Feed(self.queue, WorkQueue())
-        places = Places(
-            self.cluster,
-            self.feed.stores[COMPUTE_TARGETS],
-            self.mortal,
-            OPERATOR_NAMESPACE,
-            is_blind=lambda: self.is_blind,
-        )
+        places = self._places()
         contents = Contents(self.cluster, OPERATOR_NAMESPACE, self.feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
         refusals = Refusals(self.clock.monotonic)
@@ -250,17 +244,7 @@ class World(SweepObserver):
             recorder=self,
             clock=self.clock.now,
         )
-        self.sweeper = Sweeper(
-            self.cluster,
-            subjects=self.feed.stores[MODEL_DEPLOYMENTS],
-            places=places,
-            contents=contents,
-            listings=listings,
-            recorder=self,
-            observer=self,
-            serves=lambda namespace: namespace in self.served,
-            grace=GRACE_SECONDS,
-        )
+        self.sweeper = self._sweeper(contents)
         self.places = PlaceReconciler(
             self.cluster,
             places=places,
@@ -270,6 +254,28 @@ class World(SweepObserver):
             sweeper=self.sweeper,
             users=self.feed.users,
             clock=self.clock.now,
+        )
+
+    def _places(self) -> Places:
+        return Places(
+            self.cluster,
+            self.feed.stores[COMPUTE_TARGETS],
+            self.mortal,
+            OPERATOR_NAMESPACE,
+            is_blind=lambda: self.is_blind,
+        )
+
+    def _sweeper(self, contents: Contents) -> Sweeper:
+        return Sweeper(
+            self.cluster,
+            subjects=self.feed.stores[MODEL_DEPLOYMENTS],
+            places=self.compute_targets,
+            contents=contents,
+            listings=self.listings,
+            recorder=self,
+            observer=self,
+            serves=lambda namespace: namespace in self.served,
+            grace=GRACE_SECONDS,
         )
 
     def follow(self, queue: WorkQueue[Key]) -> None:
