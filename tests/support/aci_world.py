@@ -14,7 +14,7 @@ from berth.api.azure import Cloud, Credentials
 from berth.api.common import Target
 from berth.azure.connection import Connection
 from berth.azure.container_groups import ContainerGroups
-from berth.core.errors import ReconcileError
+from berth.core.errors import Postponed, ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
 from berth.core.results import Result
@@ -371,6 +371,8 @@ class World(SweepObserver):
         """Run one pass; what it fails of is told in the status, as the workers do."""
         try:
             return await self.once(key)
+        except Postponed as error:
+            return error
         except ReconcileError as error:
             await self.reconciler.report_failure(key, error)
             return error
