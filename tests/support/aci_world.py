@@ -14,7 +14,7 @@ from berth.api.azure import Cloud, Credentials
 from berth.api.common import Target
 from berth.azure.connection import Connection
 from berth.azure.container_groups import ContainerGroups
-from berth.core.errors import ReconcileError
+from berth.core.errors import Postponed, ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
 from berth.core.results import Result
@@ -227,13 +227,7 @@ class World(SweepObserver):
         """Start a new operator that knows nothing but what cluster and Azure hold."""
         self.queue: WorkQueue[Key] = WorkQueue()
         self.feed = Feed(self.queue, WorkQueue())
-        places = Places(
-            self.cluster,
-            self.feed.stores[COMPUTE_TARGETS],
-            self.mortal,
-            OPERATOR_NAMESPACE,
-            is_blind=lambda: self.is_blind,
-        )
+        places = self._places()
         contents = Contents(self.cluster, OPERATOR_NAMESPACE, self.feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=self.clock.monotonic)
         refusals = Refusals(self.clock.monotonic)
@@ -257,17 +251,7 @@ class World(SweepObserver):
             recorder=self,
             clock=self.clock.now,
         )
-        self.sweeper = Sweeper(
-            self.cluster,
-            subjects=self.feed.stores[MODEL_DEPLOYMENTS],
-            places=places,
-            contents=contents,
-            listings=listings,
-            recorder=self,
-            observer=self,
-            serves=lambda namespace: namespace in self.served,
-            grace=GRACE_SECONDS,
-        )
+        self.sweeper = self._sweeper(contents)
         self.places = PlaceReconciler(
             self.cluster,
             places=places,
@@ -278,6 +262,28 @@ class World(SweepObserver):
             hubs=NoHubs(),
             users=self.feed.users,
             clock=self.clock.now,
+        )
+
+    def _places(self) -> Places:
+        return Places(
+            self.cluster,
+            self.feed.stores[COMPUTE_TARGETS],
+            self.mortal,
+            OPERATOR_NAMESPACE,
+            is_blind=lambda: self.is_blind,
+        )
+
+    def _sweeper(self, contents: Contents) -> Sweeper:
+        return Sweeper(
+            self.cluster,
+            subjects=self.feed.stores[MODEL_DEPLOYMENTS],
+            places=self.compute_targets,
+            contents=contents,
+            listings=self.listings,
+            recorder=self,
+            observer=self,
+            serves=lambda namespace: namespace in self.served,
+            grace=GRACE_SECONDS,
         )
 
     def follow(self, queue: WorkQueue[Key]) -> None:
@@ -373,6 +379,8 @@ class World(SweepObserver):
         """Run one pass; what it fails of is told in the status, as the workers do."""
         try:
             return await self.once(key)
+        except Postponed as error:
+            return error
         except ReconcileError as error:
             await self.reconciler.report_failure(key, error)
             return error

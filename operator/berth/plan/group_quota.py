@@ -38,7 +38,7 @@ class Room:
 
     region: str
     own: int
-    """Groups of Berth's, those that are being made included."""
+    """Groups of Berth's in the resource group, whatever their region; those that are being made included."""
     quota: int | None
     """How many the platform team allows Berth."""
     groups: Usage
@@ -87,7 +87,8 @@ def _full(room: Room, ahead: Ahead) -> str:
         used = f"{room.own} of the {room.quota} container groups that the ComputeTarget allows are used"
         before = ahead.in_resource_group
     else:
-        used = f"{room.groups.used} of {room.groups.limit} container groups of the subscription are used"
+        counted = f"{room.groups.used} of {room.groups.limit} container groups of the subscription"
+        used = f"{counted} are used in {room.region}"
         before = ahead.in_region
     waiting = f"; {before} wait before this one" if before else ""
-    return f"{used} in {room.region}{waiting}"
+    return f"{used}{waiting}"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from berth.api.aci import AciTarget as AciSettings
 from berth.api.conditions import Reason
 from berth.core.backoff import Backoff
-from berth.core.errors import Gone, Immutable, Terminal, Transient
+from berth.core.errors import Gone, Immutable, Postponed, Terminal, Transient
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
 from berth.plan import group_plan
@@ -94,6 +94,11 @@ class AciTarget:
             return await self._observe(subject)
         except Terminal:
             self._lines.forget(subject.key)  # who cannot go on lets the others pass
+            raise
+        except Transient as error:
+            if await self._serves_on(subject):
+                wait = error.retry_after or group_plan.INTERVAL_SECONDS
+                raise Postponed(error.message, wait) from error
             raise
 
     async def _observe(self, subject: Subject) -> Sight | Succession:
@@ -179,6 +184,15 @@ class AciTarget:
         self._golden.forget(key)
         self._probes.forget(key)
         self._memories.pop(key, None)
+
+    async def _serves_on(self, subject: Subject) -> bool:
+        """Tell whether all is well though Azure cannot be asked: whom nobody can ask gets a slow round."""
+        memory = self._memories.get(subject.key)
+        known = memory.known if memory else None
+        if known is None or known.uid != subject.metadata.uid or not is_ready(subject):
+            return False
+        answers = await self._answers(known.group)
+        return self._clock() - known.at < SLOW_ROUND_SECONDS if answers is None else answers
 
     async def _steady(self, site: Site, recipe: Recipe, key: bytes) -> Sight | None:
         """Go by the list where all was well before and nothing in it differs."""

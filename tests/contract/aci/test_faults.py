@@ -278,6 +278,26 @@ async def test_a_crash_is_told_with_its_last_words(world: World, simulation: Sim
     assert "no module named iris" in world.condition("Ready")["message"]
 
 
+@pytest.mark.parametrize("fault", [Refuse(503), Refuse(429, "TooManyRequests", retry_after=30)])
+async def test_what_serves_stays_ready_while_azure_cannot_be_asked(world: World, fault: Refuse) -> None:
+    world.apply()
+    await world.settle(5)
+    ready, events = world.condition("Ready"), len(world.events)
+    world.azure.faults.add(fault, times=None)
+
+    for _ in range(30):
+        world.pass_time(60)
+        await world.settle(1)
+        assert world.condition("Ready") == ready
+    assert len(world.events) == events
+
+    world.answers = False
+    for _ in range(3):
+        world.pass_time(60)
+        await world.settle(1)
+    assert not world.is_ready
+
+
 async def test_what_runs_again_and_has_said_nothing_yet_leaves_the_last_words(
     world: World, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,7 +73,7 @@ def test_who_waits_first_is_served_first(own: int, quota: int | None, used: int,
         (
             room(20, 20, 30),
             Ahead(0, 4),
-            "20 of the 20 container groups that the ComputeTarget allows are used in eastus",
+            "20 of the 20 container groups that the ComputeTarget allows are used",
         ),
         (
             room(2, 20, 100),
@@ -83,7 +83,7 @@ def test_who_waits_first_is_served_first(own: int, quota: int | None, used: int,
         (
             room(18, 20, 30),
             Ahead(2, 4),
-            "18 of the 20 container groups that the ComputeTarget allows are used in eastus; 2 wait before",
+            "18 of the 20 container groups that the ComputeTarget allows are used; 2 wait before",
         ),
     ],
 )
