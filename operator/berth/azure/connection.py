@@ -50,7 +50,7 @@ class Connection:
         transport = await self._session.transport(where.ca_bundle)
         signed_in = await self.signed_in(where, who)
         gate = self._gate(where, subscription)
-        return _kept(
+        return kept(
             self._clients,
             (subscription, who, where),
             lambda: ContainerGroups(subscription, where, signed_in, transport, gate),
@@ -66,7 +66,7 @@ class Connection:
         return Resources(where, signed_in, transport, self._gate(where, subscription))
 
     def _gate(self, where: Addresses, subscription: str) -> Gate:
-        return _kept(
+        return kept(
             self._gates,
             (where.resource_manager, subscription.lower()),
             lambda: Gate(subscription, self._observer, clock=self._clock, rand=self._rand),
@@ -79,14 +79,14 @@ class Connection:
     async def signed_in(self, where: Addresses, who: Identity) -> SignIn:
         """Return what gets tokens for an identity."""
         transport = await self._session.transport(where.ca_bundle)
-        return _kept(self._sign_ins, (who, where), lambda: sign_in(who, where, transport, clock=self._clock))
+        return kept(self._sign_ins, (who, where), lambda: sign_in(who, where, transport, clock=self._clock))
 
     async def close(self) -> None:
         """End all connections."""
         await self._session.close()
 
 
-def _kept(held: dict[K, V], key: K, make: Callable[[], V]) -> V:
+def kept(held: dict[K, V], key: K, make: Callable[[], V]) -> V:
     """Return what is held; of many, those that were used last stay: each new secret leaves an old one."""
     value = held.pop(key) if key in held else make()
     held[key] = value

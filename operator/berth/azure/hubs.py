@@ -15,7 +15,7 @@ from azure.iot.hub.auth import ConnectionStringAuthentication
 from berth.api.azure import Cloud, Credentials
 from berth.api.conditions import Reason
 from berth.api.iot_hub import IotEdgePlace
-from berth.azure.connection import Connection
+from berth.azure.connection import Connection, kept
 from berth.azure.gate import Gate
 from berth.azure.iot_hub import HeldToken, IotHub
 from berth.azure.limits import HUB_RATES, Limiter, Rate
@@ -49,17 +49,15 @@ class Hubs:
         self._folder = tempfile.TemporaryDirectory(prefix="berth-")
         self._trusted: dict[str, str] = {}
         self._gates: dict[tuple[str, int], Gate] = {}
-        self._opened: dict[str, tuple[_Key, IotHub]] = {}
+        self._opened: dict[_Key, IotHub] = {}
 
     async def get(
         self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None
     ) -> IotHub:
         """Return the client of a hub, a new one if who asks or where has changed."""
         key = (place.host_name, place.units, cloud, credentials, secret)
-        known = self._opened.get(place.host_name)
-        if known is None or known[0] != key:
-            known = self._opened[place.host_name] = (key, await self._open(place, cloud, credentials, secret))
-        return known[1]
+        client = self._opened.get(key) or await self._open(place, cloud, credentials, secret)
+        return kept(self._opened, key, lambda: client)
 
     async def resource(
         self, place: IotEdgePlace, cloud: Cloud, credentials: Credentials, secret: str | None

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from berth.api.azure import Cloud, Credentials
 from berth.api.conditions import Reason
@@ -43,8 +44,8 @@ class Hub(Protocol):
     async def test(self, condition: str, metrics: Mapping[str, str]) -> Object:
         """Let the hub read a condition and queries."""
 
-    async def query(self, query: str, *, most: int, pages: int = 1) -> list[Object]:
-        """Read what a query finds."""
+    async def query(self, query: str, *, most: int) -> list[Object]:
+        """Read what a query finds, so many items at most."""
 
     async def devices(self) -> Object:
         """Count the devices that the hub knows."""
@@ -128,13 +129,13 @@ class HubListing:
 
 
 class HubListings:
-    """Keeps the last list of each hub."""
+    """Keeps the last list of each hub, and of each who may ask: ComputeTargets may share a hub."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._kept: dict[str, HubListing] = {}
+        self._kept: WeakKeyDictionary[Hub, HubListing] = WeakKeyDictionary()
         self._changed: dict[str, float] = {}
-        self._refusals: dict[str, tuple[Hub, float, Terminal]] = {}
+        self._refusals: WeakKeyDictionary[Hub, tuple[float, Terminal]] = WeakKeyDictionary()
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def recent(self, site: HubSite, longest: float) -> HubListing:
@@ -144,23 +145,23 @@ class HubListings:
         """
         name = site.place.host_name
         async with self._locks.setdefault(name, asyncio.Lock()):
-            kept, now = self._kept.get(name), self._clock()
+            kept, now = self._kept.get(site.hub), self._clock()
             is_fresh = kept is not None and now - kept.at < longest
             if kept is None or not is_fresh or kept.at <= self._changed.get(name, float("-inf")):
                 self._raise_known(site)
-                kept = self._kept[name] = HubListing(now, await self._ask(site))
+                kept = self._kept[site.hub] = HubListing(now, await self._ask(site))
             return kept
 
     async def _ask(self, site: HubSite) -> list[Object]:
         try:
             return await site.hub.deployments()
         except Terminal as error:
-            self._refusals[site.place.host_name] = site.hub, self._clock(), error
+            self._refusals[site.hub] = self._clock(), error
             raise
 
     def _raise_known(self, site: HubSite) -> None:
-        hub, at, error = self._refusals.get(site.place.host_name, (None, 0.0, None))
-        if error is None or hub is not site.hub:
+        at, error = self._refusals.get(site.hub, (0.0, None))
+        if error is None:
             return
         if (wait := at + (error.retry_after or 0.0) - self._clock()) > 0:
             raise Terminal(error.reason, error.message, wait)

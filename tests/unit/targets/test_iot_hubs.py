@@ -102,6 +102,23 @@ async def test_who_signs_in_otherwise_is_not_refused_for_another() -> None:
     assert await first(listings, site(other)) == "list-1"
 
 
+async def test_two_who_are_refused_by_one_hub_do_not_ask_for_each_other() -> None:
+    pair = [CountedHub(Terminal(Reason.AUTHENTICATION_FAILED, "no", 60)) for _ in range(2)]
+    listings = HubListings(Clock())
+    for hub in pair * 3:
+        with pytest.raises(Terminal):
+            await first(listings, site(hub))
+    assert [hub.asked for hub in pair] == [1, 1]
+
+
+async def test_who_is_refused_gets_no_list_of_another() -> None:
+    hub, refused = CountedHub(), CountedHub(Terminal(Reason.AUTHENTICATION_FAILED, "no", 60))
+    listings = HubListings(Clock())
+    await first(listings, site(hub))
+    with pytest.raises(Terminal):
+        await first(listings, site(refused))
+
+
 async def test_what_goes_away_is_tried_again() -> None:
     hub = CountedHub(Transient("busy"))
     listings = HubListings(Clock())
