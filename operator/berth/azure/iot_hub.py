@@ -26,9 +26,11 @@ from berth.azure.limits import Budget
 
 SCOPE = "https://iothubs.azure.net/.default"
 MOST_DEPLOYMENTS = 100
+_LARGEST_PAGE = 100
 
 _CONNECT_SECONDS, _READ_SECONDS = 5, 20
 _CONTINUATION = "x-ms-continuation"
+_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 Object = dict[str, Any]
 
@@ -104,19 +106,19 @@ class IotHub:
         call = partial(self._protocol.configuration.test_queries, given)
         return (await self._ask("test", Budget.CONFIGURATIONS, call)).body
 
-    async def query(self, query: str, *, most: int, pages: int = 1) -> list[Object]:
-        """Read what a query finds: at most so many items on each of so many pages."""
+    async def query(self, query: str, *, most: int) -> list[Object]:
+        """Read what a query finds, so many items at most; a page may hold fewer, and others follow."""
         found: list[Object] = []
         token: str | None = None
-        specification = QuerySpecification(query=query)
-        for _ in range(pages):
-            call = partial(self._protocol.query.get_twins, specification, token, str(most))
+        specification, size = QuerySpecification(query=query), str(min(most, _LARGEST_PAGE))
+        while len(found) < most:
+            call = partial(self._protocol.query.get_twins, specification, token, size)
             answer = await self._ask("query", Budget.QUERIES, call)
             found += answer.body["value"]
             token = answer.body["continuation"]
             if not token:
                 break
-        return found
+        return found[:most]
 
     async def devices(self) -> Object:
         """Count the devices that the hub knows."""
@@ -185,8 +187,9 @@ def _refused(status: int, code: str, words: str, response: Any = None) -> HttpRe
 
 
 def _is_unknown(error: BaseException) -> bool:
-    """Tell whether the name of the hub leads nowhere."""
-    return isinstance(_innermost(error), socket.gaierror)
+    """Tell whether the name of the hub leads nowhere, and not only the way to the name servers."""
+    cause = _innermost(error)
+    return isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -1,5 +1,6 @@
 """Who has no hubs does not need the library for them, which is not to be had everywhere."""
 
+import socket
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ from berth.api.azure import Cloud, Credentials
 from berth.api.iot_hub import IotEdgePlace
 from berth.azure.connection import Connection
 from berth.azure.hubs import Hubs
-from berth.core.errors import Terminal
+from berth.core.errors import Terminal, Transient
 
 HOST = "plants.azure-devices.net"
 KEY = "a2V5"
@@ -95,6 +96,33 @@ async def test_the_same_hub_has_one_client_until_its_secret_changes() -> None:
     one = await hubs.get(place(), Cloud(), Credentials(), STRING)
     assert await hubs.get(place(), Cloud(), Credentials(), STRING) is one
     assert await hubs.get(place(), Cloud(), Credentials(), STRING.replace(KEY, "b3RoZXI=")) is not one
+    hubs.close()
+    await connection.close()
+
+
+async def test_two_who_share_a_hub_keep_a_client_each() -> None:
+    connection = Connection(environment={})
+    hubs = Hubs(connection)
+    strings = [STRING, STRING.replace(KEY, "b3RoZXI=")]
+    one, other = [await hubs.get(place(), Cloud(), Credentials(), each) for each in strings]
+    assert [await hubs.get(place(), Cloud(), Credentials(), each) for each in strings] == [one, other]
+    hubs.close()
+    await connection.close()
+
+
+@pytest.mark.parametrize(("number", "error"), [(socket.EAI_NONAME, Terminal), (socket.EAI_AGAIN, Transient)])
+async def test_name_servers_that_are_away_do_not_make_a_hub_unknown(
+    monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> object:
+        raise socket.gaierror(number, "no answer")
+
+    connection = Connection(environment={})
+    hubs = Hubs(connection)
+    client = await hubs.get(place(), Cloud(), Credentials(), STRING)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(error):
+        await client.deployments()
     hubs.close()
     await connection.close()
 
