@@ -81,7 +81,9 @@ def _events(subject: Subject, decision: Decision, sight: Sight) -> Iterator[Even
         fields = ", ".join(decision.drifted)
         told = f"Deployment {decision.current.id} was changed by someone else: {fields}"
         yield Event("DriftCorrected", told)
-    if decision.phase is Phase.ABSENT and is_ready(subject):
+    status = subject.status.iot_edge
+    was_there = status is not None and status.deployment_id in sight.desired.ids
+    if decision.phase is Phase.ABSENT and is_ready(subject) and was_there:
         told = f"Deployment {sight.desired.id} is gone or was changed, and is made again"
         yield Event("DeploymentMissing", told, is_warning=True)
     if decision.phase is Phase.RETURNING:

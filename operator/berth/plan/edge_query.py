@@ -81,6 +81,17 @@ def share(device_ids: Iterable[str], percent: int) -> str:
     return " OR ".join(map(device, chosen)) or NO_DEVICE
 
 
+def few_enough(device_ids: Sequence[str]) -> Sequence[str]:
+    """Return the ids that a share is chosen of; raises Terminal where there are too many to read them all."""
+    if len(device_ids) > MOST_RANKED:
+        raise Terminal(
+            Reason.TOO_LARGE,
+            f"A share can be chosen of {MOST_RANKED} devices at most: "
+            "give the stages of the rollout by targetCondition on tags",
+        )
+    return device_ids
+
+
 def short_enough(condition: str) -> str:
     """Return the condition; raises Terminal where it is longer than a hub takes."""
     if len(condition) > LONGEST_CONDITION:

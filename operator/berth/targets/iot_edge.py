@@ -8,7 +8,7 @@ from datetime import datetime
 from berth.api.conditions import Reason
 from berth.api.serving import DeletionPolicy
 from berth.api.status import FailingDevice
-from berth.core.errors import Gone, Postponed, Terminal
+from berth.core.errors import Gone, Postponed, Terminal, Transient
 from berth.core.keys import Key
 from berth.core.results import Done, RequeueAfter, Result
 from berth.plan import edge_plan, edge_query
@@ -49,7 +49,8 @@ from berth.targets.iot_hubs import HubListings, HubSite, HubSites
 
 DELETION_POLL_SECONDS = 5.0
 
-_PAGE = 100
+_CLOSELY = 100
+"""Devices from which on the hub's counts are gone by."""
 _SLOW_ROUND_SECONDS = 600.0
 
 
@@ -60,6 +61,8 @@ class _Look:
     at: float
     about: tuple[str, str, Counts]
     counts: Counts
+    is_close: bool = False
+    """Whether the devices' own words were counted, and not the hub's counts taken over."""
     failing: tuple[FailingDevice, ...] = ()
     untold: tuple[FailingDevice, ...] = ()
 
@@ -69,6 +72,8 @@ class _Memory:
     """What spares calls; a new operator does without."""
 
     site: HubSite
+    seen_at: float = float("-inf")
+    """When all that was asked for was answered."""
     last: _Look | None = None
 
 
@@ -94,7 +99,18 @@ class IotEdgeTarget:
         self._memories: dict[Key, _Memory] = {}
 
     async def observe(self, subject: Subject) -> Sight:
-        """Read what is wanted and what is there."""
+        """Read what is wanted and what is there; devices that are well stay so while the hub is silent."""
+        try:
+            sight = await self._observe(subject)
+        except Transient as error:
+            memory = self._memories.get(subject.key)
+            if memory and is_ready(subject) and self._clock() - memory.seen_at < _SLOW_ROUND_SECONDS:
+                raise Postponed(error.message, error.retry_after or INTERVAL_SECONDS) from error
+            raise
+        self._memories[subject.key].seen_at = self._clock()
+        return sight
+
+    async def _observe(self, subject: Subject) -> Sight:
         await self._sites.admit(subject)
         site = await self._sites.site_of(subject)
         memory = self._memories.setdefault(subject.key, _Memory(site))
@@ -112,7 +128,13 @@ class IotEdgeTarget:
         )
         if current is not None:
             look = await self._look(subject, memory, desired, current)
-            fleet = replace(fleet, counts=look.counts, failing=look.failing, untold=look.untold)
+            fleet = replace(
+                fleet,
+                counts=look.counts,
+                is_close=look.is_close,
+                failing=look.failing,
+                untold=look.untold,
+            )
         return Sight(desired, live, fleet)
 
     def plan(self, subject: Subject, observation: Sight, now: datetime) -> Plan:
@@ -162,7 +184,7 @@ class IotEdgeTarget:
         if last and last.about == about and self._clock() - last.at < longest:
             return last
         try:
-            if (current.counts.targeted or 0) < _PAGE:
+            if (current.counts.targeted or 0) < _CLOSELY:
                 memory.last = await self._look_closely(memory.site, desired, current)
             else:
                 memory.last = await self._look_from_afar(memory.site, desired, current)
@@ -173,16 +195,17 @@ class IotEdgeTarget:
 
     async def _look_closely(self, site: HubSite, desired: Desired, current: Live) -> _Look:
         """Read what the agents of all devices say."""
-        chosen = await site.hub.query(edge_query.targeted(current.condition), most=_PAGE)
-        if len(chosen) == _PAGE:
+        chosen = await site.hub.query(edge_query.targeted(current.condition), most=_CLOSELY)
+        if len(chosen) == _CLOSELY:
             return await self._look_from_afar(site, desired, current)
-        twins = await site.hub.query(edge_query.applied_twins(current.id), most=_PAGE)
+        twins = await site.hub.query(edge_query.applied_twins(current.id), most=_CLOSELY)
         return _Look(
             self._clock(),
             (current.id, current.etag, current.counts),
             counted(chosen, twins, desired),
-            failing_devices([twin for twin in twins if fails(twin, desired)], desired.module),
-            untold_devices(chosen, twins),
+            is_close=True,
+            failing=failing_devices([twin for twin in twins if fails(twin, desired)], desired.module),
+            untold=untold_devices(chosen, twins),
         )
 
     async def _look_from_afar(self, site: HubSite, desired: Desired, current: Live) -> _Look:
@@ -193,7 +216,7 @@ class IotEdgeTarget:
             query = edge_query.failing_twins(current.id, desired.module, desired.version)
             twins = await site.hub.query(query, most=MOST_NAMED)
         failing = failing_devices(twins, desired.module)
-        return _Look(self._clock(), (current.id, current.etag, counts), counts, failing)
+        return _Look(self._clock(), (current.id, current.etag, counts), counts, failing=failing)
 
     async def _take(
         self, subject: Subject, site: HubSite, desired: Desired, step: Create | Update | Refuse | Remove
@@ -218,9 +241,9 @@ class IotEdgeTarget:
         rollout = rollout_of(subject)
         ids: Sequence[str] = ()
         if wants_devices(rollout, step.stage):
-            pages = edge_query.MOST_RANKED // _PAGE + 1
             query = edge_query.targeted(desired.condition)
-            ids = [each["deviceId"] for each in await site.hub.query(query, most=_PAGE, pages=pages)]
+            found = await site.hub.query(query, most=edge_query.MOST_RANKED + 1)
+            ids = edge_query.few_enough([each["deviceId"] for each in found])
         told = document(desired, rollout, step, ids)
         if isinstance(step, Update) and (refused := step.live.labels.get(REFUSED)):
             told["labels"][REFUSED] = refused

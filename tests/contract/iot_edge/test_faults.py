@@ -9,7 +9,7 @@ from container_groups import IMAGE
 from iot_edge_world import APPLICATION, DEVICES, IRIS, MODEL, PLACE, EdgeWorld, edge_spec, place_spec
 from iot_hub_emulator import KEY, base_content
 
-from berth.core.errors import ReconcileError, Terminal
+from berth.core.errors import Postponed, ReconcileError, Terminal
 from berth.core.keys import Key
 from berth.plan.resources import COMPUTE_TARGETS
 from berth_sandbox.azure.faults import CutConnection, LoseAnswer, Refuse
@@ -419,6 +419,19 @@ async def test_a_hub_that_is_down_is_not_asked_again_and_again(world: EdgeWorld)
     world.azure.faults.clear()
     world.pass_time(300)
     await ready(world)
+
+
+async def test_devices_that_are_well_stay_ready_while_the_hub_is_silent(world: EdgeWorld) -> None:
+    world.apply()
+    await ready(world)
+    world.azure.faults.add(Refuse(503, "ServerBusy", "Down."), times=None)
+    for _ in range(8):
+        world.pass_time(60)
+        assert isinstance(await world.attempt(), Postponed)
+        assert world.is_ready()
+    world.pass_time(300)
+    await world.attempt()
+    assert world.condition("Ready")["reason"] == "ProgressingWithRetry"
 
 
 async def test_a_deployment_that_has_gone_by_itself_does_not_stop_a_deletion(world: EdgeWorld) -> None:

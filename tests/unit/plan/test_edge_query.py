@@ -95,6 +95,13 @@ def test_a_share_does_not_depend_on_the_order(ids: list[str]) -> None:
     assert edge_query.share(ids, 40) == edge_query.share(sorted(ids), 40)
 
 
+def test_of_more_devices_than_are_read_no_share_is_chosen() -> None:
+    everyone = [str(number) for number in range(edge_query.MOST_RANKED + 1)]
+    assert edge_query.few_enough(everyone[1:]) == everyone[1:]
+    with pytest.raises(Terminal, match="targetCondition on tags"):
+        edge_query.few_enough(everyone)
+
+
 def test_a_condition_that_no_hub_takes_is_refused_with_a_remedy() -> None:
     everyone = [f"device-{number:05}" for number in range(1000)]
     with pytest.raises(Terminal, match="targetCondition on tags"):

@@ -79,6 +79,15 @@ def test_each_count_has_its_verdict(counts: Counts, later: bool, word: str, reas
     assert verdict(say(counts, later=later))[:2] == (word, reason)
 
 
+def test_what_the_hub_counted_before_a_change_makes_nothing_ready() -> None:
+    many = Counts(500, 500, 500, 0, 0)
+    words = []
+    for seconds in (59, 61):
+        seen = Sight(WANTED, [Live(CREATED)], Fleet(many, is_close=False))
+        words.append(verdict(plan(subject(edge_spec()), seen, NOW + timedelta(seconds=seconds)))[:2])
+    assert words == [("Reconciling", Reason.COUNTING_DEVICES), ("True", Reason.READY)]
+
+
 def test_enough_is_what_the_spec_says_of_the_devices_that_are_seen() -> None:
     most = edge_spec(iotEdge={"minHealthyPercent": 66})
     assert verdict(say(Counts(3, 3, 2, 1, 0), spec=most))[0] == "True"
@@ -130,6 +139,15 @@ def test_the_quota_of_the_platform_team_counts_berths_own() -> None:
     room = HubRoom.of(place(quota={"deployments": 3}), own=3, used=40)
     assert (room.free, room.told()) == (0, "3 of the 3 deployments that the ComputeTarget allows are used")
     assert HubRoom.of(place(tier="Free"), own=3, used=9).free == 1
+
+
+def test_a_secret_that_changed_is_no_deployment_that_is_gone() -> None:
+    status = next_status(subject(edge_spec()), say(WELL).draft, NOW)
+    known = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    given = subject(edge_spec(), status=known)
+    rotated = desired(edge_spec(env=[{"name": "KEY", "value": "rotated"}]))
+    assert [each.reason for each in plan(given, Sight(WANTED), NOW).events] == ["DeploymentMissing"]
+    assert plan(given, Sight(rotated, [Live(CREATED)]), NOW).events == []
 
 
 def test_it_looks_soon_after_a_change_and_seldom_at_rest() -> None:
