@@ -25,7 +25,7 @@ RUNNING, FAILED, OFFLINE = "berthRunning", "berthFailed", "berthOffline"
 
 _AGENT, _HUB = "$edgeAgent", "$edgeHub"
 _STEM = 80
-_OWNER_HASH, _CONTENT_HASH = 8, 12
+_OWNER_HASH, _CONTENT_HASH, _ROUTE_HASH = 8, 12, 6
 _NOTHING_SAID = IotEdgeTarget(device_id="-")
 
 Json = dict[str, Any]
@@ -194,11 +194,15 @@ def _registry_credentials(recipe: Recipe, name: str) -> Iterator[tuple[str, Json
 
 
 def _routes(edge: IotEdgeTarget, name: str) -> Iterator[tuple[str, Json]]:
-    """Give each a name of the module's: a device has one set of routes for all deployments."""
+    """Give each a name of the module's: a device has one set of routes for all deployments.
+
+    The hash tells a route `b-c` of module `a` from a route `c` of module `a-b`.
+    """
+    whose = sha256(name.encode()).hexdigest()[:_ROUTE_HASH]
     for route in edge.routes or ():
         seconds = route.time_to_live_seconds or edge.store_and_forward_seconds
         yield (
-            f"properties.desired.routes.{name}-{route.name}",
+            f"properties.desired.routes.{name}-{route.name}-{whose}",
             {"route": _route(route), "priority": route.priority, "timeToLiveSecs": seconds},
         )
 

@@ -9,7 +9,7 @@ from berth.api.conditions import Reason
 from berth.api.iot_edge import INPUT, OUTPUT, EdgeModule
 from berth.core.errors import Terminal
 from berth.plan.group_content import Content, environment
-from berth.plan.pods import DRAIN_SECONDS, PORT, in_pieces
+from berth.plan.pods import PORT, in_pieces
 from berth.plan.sources import scoring_config
 from berth.plan.subject import Subject
 
@@ -127,7 +127,7 @@ def _own_variables(subject: Subject) -> Iterator[Mapping[str, str]]:
     server = {"port": PORT, "edge": edge}
     config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=None, server=server)
     yield from in_pieces(orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode(), _CONFIG_CHARACTERS)
-    yield {"name": "BERTH_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)}
+    yield {"name": "BERTH_DRAIN_SECONDS", "value": "0"}  # no one in front sends requests elsewhere
     found = subject.spec.all_models
     if subject.spec.has_own_server and found:
         folder = f"/{found[0].name}/{found[0].version}" if len(found) == 1 else ""

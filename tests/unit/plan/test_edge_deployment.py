@@ -151,18 +151,31 @@ def test_options_that_are_no_json_are_refused(text: str) -> None:
 def test_routes_are_properties_of_their_own_with_the_name_of_the_module() -> None:
     routes = desired(FULL).content["$edgeHub"]
     assert routes == {
-        "properties.desired.routes.iris-camera": {
+        "properties.desired.routes.iris-camera-47612b": {
             "route": "FROM /messages/modules/camera/outputs/frames WHERE size > 3"
             ' INTO BrokeredEndpoint("/modules/iris/inputs/amlInput")',
             "priority": 0,
             "timeToLiveSecs": 60,
         },
-        "properties.desired.routes.iris-results": {
+        "properties.desired.routes.iris-results-47612b": {
             "route": "FROM /messages/modules/iris/outputs/amlOutput INTO $upstream",
             "priority": 9,
             "timeToLiveSecs": 7200,
         },
     }
+
+
+def test_no_route_of_one_module_takes_the_place_of_anothers() -> None:
+    names = []
+    for module, route in (("press", "oil-raw"), ("press-oil", "raw")):
+        source = f"/messages/modules/{module}/outputs/amlOutput"
+        routes = [{"name": route, "from": source, "into": "$upstream"}]
+        names += desired(edge(module={"name": module}, routes=routes)).content["$edgeHub"]
+    assert len(set(names)) == 2
+
+
+def test_nothing_stands_before_a_device_that_would_need_time_to_send_requests_elsewhere() -> None:
+    assert module(desired())["env"]["BERTH_DRAIN_SECONDS"] == {"value": "0"}
 
 
 def test_without_routes_the_edge_hub_is_told_nothing() -> None:
