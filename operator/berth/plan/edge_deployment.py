@@ -15,7 +15,7 @@ from berth.core.errors import Terminal
 from berth.plan import edge_query
 from berth.plan.edge_module import module, module_name
 from berth.plan.group_content import Content, Needed, docker_credentials, operator_entry
-from berth.plan.group_names import FINGERPRINT, Owner
+from berth.plan.group_names import FINGERPRINT, GENERATION, Owner
 from berth.plan.subject import Subject
 
 LARGEST_TWIN = 32 * 1024
@@ -77,6 +77,11 @@ class Desired:
     def fingerprint(self) -> str:
         """What tells this content from an earlier one, secrets included."""
         return self.labels[FINGERPRINT]
+
+    @property
+    def attempt(self) -> str:
+        """What tells this content, as this generation wants it, from a later try with the same content."""
+        return f"{self.fingerprint}-{self.labels[GENERATION]}"
 
     def queries(self, deployment: str) -> dict[str, str]:
         """Return the queries that the hub keeps: the user's, then Berth's as far as there is room."""

@@ -85,10 +85,10 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Note on the earlier deployment that a later content was refused."""
+    """Note on the earlier deployment that a later content was refused, until the spec changes."""
 
     live: Live
-    fingerprint: str
+    attempt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def decide(
     current = current_of(desired, live)
     earlier = [each for each in live if each is not current]
     base = next((each for each in earlier if each.labels.get(STAGE, COMPLETE) == COMPLETE), None)
-    if base and base.labels.get(REFUSED) == desired.fingerprint:
+    if base and base.labels.get(REFUSED) == desired.attempt:
         leaving = [current] if current else [each for each in earlier if each is not base]
         return Decision(Phase.RETURNED, tuple(map(Remove, leaving)))
     priority = max([desired.priority, *(each.priority for each in earlier)])
@@ -148,7 +148,7 @@ def decide(
         drifted = differing if _same_wish(desired, rollout, current, stage) else ()
         return Decision(Phase.CHANGING, (Update(current, stage, priority),), stage, current, drifted=drifted)
     if rollout and (base or stage.index is not None) and _fails(counts, rollout.max_failed_percent):
-        return _returning(stage, current, base)
+        return _returning(desired, stage, current, base)
     if stage.index is None or rollout is None:
         gone = [Remove(each) for each in earlier if _is_replaced(each, current, counts, now)]
         return Decision(Phase.COMPLETE, gone, WHOLE, current)
@@ -225,11 +225,11 @@ def differences(
     return tuple(found)
 
 
-def _returning(stage: Stage, current: Live, base: Live | None) -> Decision:
+def _returning(desired: Desired, stage: Stage, current: Live, base: Live | None) -> Decision:
     """Go back to the content that all devices have, if there is one."""
     if base is None:
         return Decision(Phase.HALTED, (), stage, current)
-    return Decision(Phase.RETURNING, (Refuse(base, current.fingerprint or ""),), stage, current)
+    return Decision(Phase.RETURNING, (Refuse(base, desired.attempt),), stage, current)
 
 
 def _staged(

@@ -9,9 +9,9 @@ from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reas
 from berth.api.iot_edge import IotEdgeTarget
 from berth.api.status import FailingDevice, IotEdgeStatus
 from berth.plan.edge_fleet import MOST_NAMED, Counts
-from berth.plan.edge_rollout import LAG_SECONDS, SETTLED_SECONDS, WHOLE, Decision, Known, Phase
+from berth.plan.edge_rollout import LAG_SECONDS, SETTLED_SECONDS, WHOLE, Decision, Known, Phase, Stage
 from berth.plan.hub_room import HubRoom
-from berth.plan.report import Draft, condition, holds, is_overdue, progressing, ready, stalled
+from berth.plan.report import Draft, condition, held, holds, is_overdue, progressing, ready, stalled
 from berth.plan.subject import Subject
 
 DEADLINE_SECONDS = 1800
@@ -46,7 +46,7 @@ def edge_draft(subject: Subject, decision: Decision, fleet: Fleet, now: datetime
         missing = [each for each in fleet.untold if each.device_id not in known]
         fleet = replace(fleet, failing=[*fleet.failing, *missing][:MOST_NAMED])
     verdict = _told_of_rivals(_verdict(subject, decision, fleet, now), fleet.rivals)
-    return Draft((*verdict, _model_available(fleet.counts)), _fields(decision, fleet))
+    return Draft((*verdict, _model_available(fleet.counts)), _fields(subject, decision, fleet))
 
 
 def known_stage(subject: Subject) -> Known:
@@ -55,7 +55,9 @@ def known_stage(subject: Subject) -> Known:
     if status is None or subject.status.observed_generation != subject.metadata.generation:
         return Known()
     since = status.stage_healthy_since
-    return Known(status.stage, datetime.fromisoformat(since) if since else None)
+    number = (status.stage or "").partition(" ")[0]
+    stage = Stage(int(number) - 1) if number.isdigit() else WHOLE
+    return Known(stage.label, datetime.fromisoformat(since) if since else None)
 
 
 def _verdict(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) -> Verdict:
@@ -65,16 +67,24 @@ def _verdict(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) 
         case Phase.ABSENT | Phase.CHANGING:
             return progressing(Reason.ROLLING_OUT, "The deployment is brought to the hub")
         case Phase.RETURNING | Phase.RETURNED:
-            told = "Too many devices failed, and all run what they ran before: change the spec to try again"
-            return stalled(Reason.ROLLED_BACK, told + _named(fleet.failing))
+            return _rolled_back(subject, fleet)
         case Phase.HALTED:
             told = "Too many devices fail, and the rollout goes no further"
             return stalled(Reason.DEVICES_FAILING, told + _named(fleet.failing))
         case Phase.STAGED:
-            told = f"{_stage(subject, decision)}: {_running(fleet.counts)}"
+            told = f"Stage {_stage(subject, decision)}: {_running(fleet.counts)}"
             return progressing(Reason.ROLLING_OUT, told + _named(fleet.failing))
         case _:
             return _complete(subject, decision, fleet, now)
+
+
+def _rolled_back(subject: Subject, fleet: Fleet) -> Verdict:
+    """Go on telling who failed, which by now runs what it ran before."""
+    known = held(subject, ConditionType.STALLED)
+    if known and known.reason == Reason.ROLLED_BACK:
+        return stalled(Reason.ROLLED_BACK, known.message)
+    told = "Too many devices failed, and all run what they ran before: change the spec to try again"
+    return stalled(Reason.ROLLED_BACK, told + _named(fleet.failing))
 
 
 def _complete(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) -> Verdict:
@@ -146,7 +156,7 @@ def _model_available(counts: Counts) -> Condition:
     return condition(kind, ConditionStatus.UNKNOWN, Reason.FETCHING_MODEL, told)
 
 
-def _fields(decision: Decision, fleet: Fleet) -> dict[str, Any]:
+def _fields(subject: Subject, decision: Decision, fleet: Fleet) -> dict[str, Any]:
     counts = fleet.counts
     since = decision.healthy_since
     status = IotEdgeStatus(
@@ -157,7 +167,7 @@ def _fields(decision: Decision, fleet: Fleet) -> dict[str, Any]:
         failed=counts.failed,
         offline=counts.offline,
         out_of_date=counts.out_of_date,
-        stage=decision.stage.label,
+        stage=_stage(subject, decision) if decision.current else None,
         stage_healthy_since=since.strftime("%Y-%m-%dT%H:%M:%SZ") if since else None,
         failing_devices=tuple(fleet.failing) or None,
     )
@@ -166,9 +176,9 @@ def _fields(decision: Decision, fleet: Fleet) -> dict[str, Any]:
 
 def _stage(subject: Subject, decision: Decision) -> str:
     rollout = subject.spec.iot_edge.rollout if subject.spec.iot_edge else None
-    if rollout is None or decision.stage is WHOLE or decision.stage.index is None:
-        return "All devices"
-    return f"Stage {decision.stage.index + 1} of {len(rollout.stages)}"
+    if rollout is None or decision.stage.index is None:
+        return WHOLE.label
+    return f"{decision.stage.index + 1} of {len(rollout.stages)}"
 
 
 def _missing(counts: Counts) -> int:

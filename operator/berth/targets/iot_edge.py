@@ -230,8 +230,8 @@ class IotEdgeTarget:
                 told = await self._document(subject, site, desired, step)
                 await self._test(site, told)
                 await site.hub.update(told, live.etag)
-            case Refuse(live, fingerprint):
-                await site.hub.update(live.relabelled({REFUSED: fingerprint}), live.etag)
+            case Refuse(live, attempt):
+                await site.hub.update(live.relabelled({REFUSED: attempt}), live.etag)
             case Remove(live):
                 await self._remove(site, live)
 

@@ -60,7 +60,7 @@ async def test_a_share_of_the_devices_is_a_stage(world: EdgeWorld) -> None:
 async def test_the_status_says_which_stage_it_is(world: EdgeWorld) -> None:
     world.apply(staged(CANARY, {"percent": 67}))
     await steps(world, 3)
-    assert world.edge()["stage"] == "0"
+    assert world.edge()["stage"] == "1 of 2"
     assert world.condition("Ready")["message"].startswith("Stage 1 of 2: ")
     assert world.condition("Reconciling")["reason"] == "RollingOut"
 
@@ -68,7 +68,7 @@ async def test_the_status_says_which_stage_it_is(world: EdgeWorld) -> None:
 async def test_a_stage_waits_while_it_is_healthy(world: EdgeWorld) -> None:
     world.apply(staged(CANARY | {"waitSeconds": 1800}))
     await steps(world, 20)
-    assert world.edge()["stage"] == "0"
+    assert world.edge()["stage"] == "1 of 1"
     assert "stageHealthySince" in world.edge()
     world.pass_time(1800)
     await steps(world, 20)
@@ -90,6 +90,7 @@ async def test_a_version_that_fails_goes_back_and_is_not_tried_again(world: Edge
     assert world.deployments == [good]
     problem = world.condition("Stalled")
     assert problem["reason"] == "RolledBack"
+    assert "press-2: " in problem["message"]
     images = [(world.module_of(device) or {})["settings"]["image"] for device in DEVICES]
     assert images == ["team/scorer:1"] * 3
     assert [each.reason for each in world.events].count("RolloutFailed") == 1

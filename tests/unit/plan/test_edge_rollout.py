@@ -1,7 +1,7 @@
 """Rollouts in a simulated hub: whatever happens, no device is ever without, and one deployment is left."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,6 +30,7 @@ from berth.plan.edge_rollout import (
     document,
     wants_devices,
 )
+from berth.plan.group_names import GENERATION
 from berth_sandbox.azure.iot_hub.query import parser
 
 IDS = tuple(f"device-{number}" for number in range(10))
@@ -108,8 +109,8 @@ class SimulatedHub:
                 self._store(told, created=self.now.isoformat())
             case Update(live):
                 self._store(document(wanted, plan, step, IDS), created=live.created)
-            case Refuse(live, fingerprint):
-                self._store(live.relabelled({REFUSED: fingerprint}), created=live.created)
+            case Refuse(live, attempt):
+                self._store(live.relabelled({REFUSED: attempt}), created=live.created)
             case Remove(live):
                 del self.stored[live.id]
 
@@ -172,6 +173,17 @@ def test_a_rollout_that_fails_goes_back_and_is_not_tried_again() -> None:
     assert hub.roll(version(2), rollout()).phase is Phase.RETURNED
     assert running(hub) == {version(1).version}
     assert len(hub.stored) == 1
+
+
+def test_what_was_refused_is_tried_again_when_the_spec_changes_in_whatever() -> None:
+    hub = SimulatedHub()
+    hub.roll(version(1), rollout())
+    hub.failing.add(version(2).version)
+    hub.roll(version(2), rollout())
+    hub.failing.clear()
+    again = replace(version(2), labels={**version(2).labels, GENERATION: "3"})
+    assert hub.roll(again, rollout()).phase is Phase.COMPLETE
+    assert running(hub) == {version(2).version}
 
 
 def test_the_way_back_leads_past_a_version_that_was_only_on_its_way() -> None:

@@ -21,7 +21,7 @@ from berth.plan.edge_fleet import (
     untold_devices,
 )
 from berth.plan.edge_plan import BUSY_SECONDS, INTERVAL_SECONDS, SOON_SECONDS, Sight, plan
-from berth.plan.edge_rollout import WHOLE, Create, Stage
+from berth.plan.edge_rollout import REFUSED, WHOLE, Create, Stage
 from berth.plan.edge_status import Fleet, known_stage
 from berth.plan.group_names import Owner
 from berth.plan.hub_room import HubRoom
@@ -159,7 +159,7 @@ def test_it_looks_soon_after_a_change_and_seldom_at_rest() -> None:
 def test_the_stage_is_remembered_for_its_generation_only() -> None:
     status = {
         "observedGeneration": 1,
-        "iotEdge": {"stage": "1", "stageHealthySince": "2026-11-21T12:00:00Z"},
+        "iotEdge": {"stage": "2 of 3", "stageHealthySince": "2026-11-21T12:00:00Z"},
     }
     assert known_stage(subject(edge_spec(), status=status)).stage == "1"
     assert known_stage(subject(edge_spec(), status=status, generation=2)).stage is None
@@ -173,6 +173,18 @@ def test_a_stage_is_told_by_its_number() -> None:
     first = Live(shown(wanted, rollout, Create(wanted.id, Stage(0), 10), ids=("a", "b")))
     told = plan(given, Sight(wanted, [first], Fleet(Counts(1, 1, 0, 0, 0))), NOW)
     assert verdict(told)[2] == "Stage 1 of 2: 0/1 devices run the current spec"
+    assert told.draft.fields["iot_edge"].stage == "1 of 2"
+
+
+def test_after_a_way_back_the_words_of_who_failed_remain() -> None:
+    words = "Too many devices failed; press-2: backoff"
+    problem = {"status": "True", "reason": "RolledBack", "message": words, "observedGeneration": 1}
+    moment = {"lastTransitionTime": "2026-11-21T12:00:00Z"}
+    status = {"observedGeneration": 1, "conditions": [{"type": "Stalled", **problem, **moment}]}
+    base = Live({**CREATED, "id": "earlier", "labels": {**CREATED["labels"], REFUSED: WANTED.attempt}})
+    told = plan(subject(edge_spec(), status=status), Sight(WANTED, [base]), NOW)
+    assert verdict(told) == ("Stalled", Reason.ROLLED_BACK, words)
+    assert told.draft.fields["iot_edge"].stage is None
 
 
 # What is read of twins and deployments.
