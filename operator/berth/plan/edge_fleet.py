@@ -28,6 +28,8 @@ class Counts:
     running: int | None = None
     failed: int | None = None
     offline: int | None = None
+    is_close: bool = True
+    """Whether devices were asked just now; else it is what the hub counts by itself, every five minutes."""
 
     @property
     def seen(self) -> int | None:
@@ -87,6 +89,11 @@ class Live:
         return datetime.fromisoformat(moment) if moment else None
 
     @property
+    def is_as_made(self) -> bool:
+        """Whether nothing was changed since, so that all that was counted is of after the last change."""
+        return self.document.get("lastUpdatedTimeUtc") in {None, self.document.get("createdTimeUtc")}
+
+    @property
     def created(self) -> str:
         """When it was made; of two with one priority the newer one counts."""
         return self.document.get("createdTimeUtc") or ""
@@ -102,6 +109,7 @@ class Live:
             own.get(RUNNING),
             own.get(FAILED),
             own.get(OFFLINE),
+            is_close=False,
         )
 
     def relabelled(self, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ STAGE, CONDITION, REFUSED = "berth-stage", "berth-condition", "berth-refused"
 COMPLETE = "complete"
 LAG_SECONDS = 60.0
 """Time after a change in which what the hub counts may be of before."""
+COUNTED_SECONDS = 330.0
+"""The same for what the hub counts by itself, every five minutes."""
 TWO_LOOKS_SECONDS = 10.0
 """A module that ends again and again runs in between: one look at it tells little."""
 SETTLED_SECONDS = 300.0
@@ -261,7 +263,7 @@ def _fails(counts: Counts, most: int) -> bool:
 
 def _is_healthy(stage: RolloutStage, current: Live, counts: Counts, now: datetime) -> bool:
     """Tell whether enough of the devices that are seen run the new content; no device is enough of none."""
-    if _age(current, now) < LAG_SECONDS or counts.targeted is None:
+    if _age(current, now) < lag(current, counts) or counts.targeted is None:
         return False
     if counts.targeted == 0:
         return _age(current, now) >= SETTLED_SECONDS
@@ -273,12 +275,17 @@ def _is_healthy(stage: RolloutStage, current: Live, counts: Counts, now: datetim
 def _is_replaced(earlier: Live, current: Live, counts: Counts, now: datetime) -> bool:
     """Tell whether every device that had the earlier deployment has the current one."""
     age = _age(current, now)
-    if age < LAG_SECONDS or counts.targeted is None or counts.applied is None:
+    if age < lag(current, counts) or counts.targeted is None or counts.applied is None:
         return False
     if 0 < counts.targeted <= counts.applied:
         return True
     had = earlier.counts.applied
     return age >= SETTLED_SECONDS and (counts.targeted == 0 or (had is not None and had <= counts.applied))
+
+
+def lag(current: Live, counts: Counts) -> float:
+    """Return for how many seconds after a change the counts may be of before."""
+    return LAG_SECONDS if counts.is_close or current.is_as_made else COUNTED_SECONDS
 
 
 def _age(live: Live, now: datetime) -> float:

@@ -9,7 +9,7 @@ from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reas
 from berth.api.iot_edge import IotEdgeTarget
 from berth.api.status import FailingDevice, IotEdgeStatus
 from berth.plan.edge_fleet import MOST_NAMED, Counts
-from berth.plan.edge_rollout import LAG_SECONDS, SETTLED_SECONDS, WHOLE, Decision, Known, Phase, Stage
+from berth.plan.edge_rollout import SETTLED_SECONDS, WHOLE, Decision, Known, Phase, Stage, lag
 from berth.plan.hub_room import HubRoom
 from berth.plan.report import Draft, condition, held, holds, is_overdue, progressing, ready, stalled
 from berth.plan.subject import Subject
@@ -29,8 +29,6 @@ class Fleet:
     """What is known of the devices."""
 
     counts: Counts = field(default_factory=Counts)
-    is_close: bool = True
-    """Whether the devices were counted now; else the hub counted them, maybe before the last change."""
     failing: Sequence[FailingDevice] = ()
     untold: Sequence[FailingDevice] = ()
     """Devices whose agent was not told, which takes a while, or for ever without a base deployment."""
@@ -89,7 +87,9 @@ def _rolled_back(subject: Subject, fleet: Fleet) -> Verdict:
 
 def _complete(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) -> Verdict:
     counts, age = fleet.counts, _age(decision, now)
-    is_of_before = not fleet.is_close and age < LAG_SECONDS
+    is_of_before = (
+        decision.current is not None and not counts.is_close and age < lag(decision.current, counts)
+    )
     if is_of_before or counts.targeted is None or counts.applied is None or counts.applied > counts.targeted:
         # More are told than are chosen while the hub still counts by an earlier condition.
         return progressing(Reason.COUNTING_DEVICES, "The hub has not counted the devices yet")

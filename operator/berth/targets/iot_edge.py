@@ -61,8 +61,6 @@ class _Look:
     at: float
     about: tuple[str, str, Counts]
     counts: Counts
-    is_close: bool = False
-    """Whether the devices' own words were counted, and not the hub's counts taken over."""
     failing: tuple[FailingDevice, ...] = ()
     untold: tuple[FailingDevice, ...] = ()
 
@@ -128,13 +126,7 @@ class IotEdgeTarget:
         )
         if current is not None:
             look = await self._look(subject, memory, desired, current)
-            fleet = replace(
-                fleet,
-                counts=look.counts,
-                is_close=look.is_close,
-                failing=look.failing,
-                untold=look.untold,
-            )
+            fleet = replace(fleet, counts=look.counts, failing=look.failing, untold=look.untold)
         return Sight(desired, live, fleet)
 
     def plan(self, subject: Subject, observation: Sight, now: datetime) -> Plan:
@@ -203,9 +195,8 @@ class IotEdgeTarget:
             self._clock(),
             (current.id, current.etag, current.counts),
             counted(chosen, twins, desired),
-            is_close=True,
-            failing=failing_devices([twin for twin in twins if fails(twin, desired)], desired.module),
-            untold=untold_devices(chosen, twins),
+            failing_devices([twin for twin in twins if fails(twin, desired)], desired.module),
+            untold_devices(chosen, twins),
         )
 
     async def _look_from_afar(self, site: HubSite, desired: Desired, current: Live) -> _Look:
@@ -216,7 +207,7 @@ class IotEdgeTarget:
             query = edge_query.failing_twins(current.id, desired.module, desired.version)
             twins = await site.hub.query(query, most=MOST_NAMED)
         failing = failing_devices(twins, desired.module)
-        return _Look(self._clock(), (current.id, current.etag, counts), counts, failing=failing)
+        return _Look(self._clock(), (current.id, current.etag, counts), counts, failing)
 
     async def _take(
         self, subject: Subject, site: HubSite, desired: Desired, step: Create | Update | Refuse | Remove

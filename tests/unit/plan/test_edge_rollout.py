@@ -16,6 +16,7 @@ from berth.plan.edge_deployment import Desired
 from berth.plan.edge_fleet import Counts, Live
 from berth.plan.edge_rollout import (
     COMPLETE,
+    COUNTED_SECONDS,
     REFUSED,
     STAGE,
     Create,
@@ -59,6 +60,7 @@ class SimulatedHub:
     """Versions that fail wherever they run."""
     offline: set[str] = field(default_factory=set)
     known: Known = field(default_factory=Known)
+    counts_itself: bool = False
 
     @property
     def live(self) -> list[Live]:
@@ -91,7 +93,14 @@ class SimulatedHub:
         seen = told - self.offline
         current = {each for each in seen if self.runs(each) == wanted.version}
         bad = current if wanted.version in self.failing else set[str]()
-        return Counts(len(told), len(told), len(current - bad), len(bad), len(told & self.offline))
+        return Counts(
+            len(told),
+            len(told),
+            len(current - bad),
+            len(bad),
+            len(told & self.offline),
+            not self.counts_itself,
+        )
 
     def look(self, wanted: Desired, plan: Rollout | None) -> Decision:
         live = self.live
@@ -203,6 +212,20 @@ def test_without_anything_to_go_back_to_it_halts() -> None:
     assert hub.roll(version(1), rollout()).phase is Phase.HALTED
     assert len(hub.stored) == 1
     assert sum(hub.runs(each) is not None for each in IDS) == 1
+
+
+def test_a_wider_stage_is_not_judged_by_what_the_hub_counted_of_the_one_before() -> None:
+    hub = SimulatedHub(counts_itself=True)
+    widened = None
+    for _ in range(60):
+        before = hub.now
+        for step in hub.look(version(1), rollout()).steps:
+            hub.take(version(1), rollout(), step)
+            if isinstance(step, Update):
+                assert widened is None or (before - widened).total_seconds() >= COUNTED_SECONDS
+                widened = before
+        hub.now += timedelta(seconds=30)
+    assert hub.look(version(1), rollout()).phase is Phase.COMPLETE
 
 
 def test_devices_that_are_offline_stop_no_stage() -> None:

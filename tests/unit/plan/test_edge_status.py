@@ -80,12 +80,18 @@ def test_each_count_has_its_verdict(counts: Counts, later: bool, word: str, reas
 
 
 def test_what_the_hub_counted_before_a_change_makes_nothing_ready() -> None:
-    many = Counts(500, 500, 500, 0, 0)
-    words = []
-    for seconds in (59, 61):
-        seen = Sight(WANTED, [Live(CREATED)], Fleet(many, is_close=False))
-        words.append(verdict(plan(subject(edge_spec()), seen, NOW + timedelta(seconds=seconds)))[:2])
-    assert words == [("Reconciling", Reason.COUNTING_DEVICES), ("True", Reason.READY)]
+    many = Counts(500, 500, 500, 0, 0, is_close=False)
+    made_before = {**CREATED, "createdTimeUtc": (NOW - timedelta(days=1)).isoformat()}
+    for document, until in ((CREATED, 60), (made_before, 330)):
+        words = []
+        for seconds in (until - 1, until + 1):
+            told = plan(
+                subject(edge_spec()),
+                Sight(WANTED, [Live(document)], Fleet(many)),
+                NOW + timedelta(seconds=seconds),
+            )
+            words.append(verdict(told)[:2])
+        assert words == [("Reconciling", Reason.COUNTING_DEVICES), ("True", Reason.READY)]
 
 
 def test_enough_is_what_the_spec_says_of_the_devices_that_are_seen() -> None:
