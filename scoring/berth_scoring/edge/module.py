@@ -76,11 +76,17 @@ class EdgeModule:
             except (MqttError, WorkloadError, OSError) as error:
                 if self.counts.acknowledged > done:
                     self.back_off.reset()
-                delay = self.back_off.seconds()
-                logger.warning("Edge hub: %s; again in %.1f s", str(error) or "no answer", delay)
-                await _wait(stop, delay)
+                await self._pause(stop, str(error) or "no answer")
+            except Exception as error:  # HTTP goes on, whatever the hub or the workload API says
+                logger.exception("The connection to the edge hub failed")
+                await self._pause(stop, type(error).__name__)
             else:
                 self.back_off.reset()
+
+    async def _pause(self, stop: asyncio.Event, cause: str) -> None:
+        delay = self.back_off.seconds()
+        logger.warning("Edge hub: %s; again in %.1f s", cause, delay)
+        await _wait(stop, delay)
 
     async def _serve_once(self, stop: asyncio.Event) -> None:
         """Serve by one connection, which ends with the server or when its token is to be renewed."""

@@ -1,12 +1,18 @@
+import asyncio
 import json
+import threading
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from berth_scoring.config import Layout, ScoringConfig
 from berth_scoring.edge.assembly import describe, fetched_digests
 from berth_scoring.edge.counts import Counts, EdgeCollector
-from berth_scoring.edge.module import BackOff
+from berth_scoring.edge.credentials import CredentialStore
+from berth_scoring.edge.identity import ModuleIdentity
+from berth_scoring.edge.module import BackOff, EdgeModule
+from berth_scoring.edge.report import Reporter
 
 MODELS = [{"name": name, "version": "1", "uri": f"https://h/{name}"} for name in ("a", "b")]
 
@@ -21,6 +27,26 @@ def test_waits_grow_to_a_bound_and_begin_anew() -> None:
 
 def test_devices_do_not_come_back_at_the_same_moment() -> None:
     assert len({BackOff().seconds() for _ in range(20)}) > 10
+
+
+async def test_http_goes_on_whatever_the_workload_api_answers(identity: ModuleIdentity) -> None:
+    class Strange:
+        asked = threading.Semaphore(0)
+
+        def trust_bundle(self) -> str:
+            self.asked.release()
+            return "no ASCII: ä"  # of which the library complains by a TypeError
+
+        def sign(self, data: bytes) -> str:
+            return ""
+
+    strange, counts = Strange(), Counts()
+    store = CredentialStore(identity.resource, strange, 3600)
+    reporter = Reporter(dict, counts, 300)
+    back_off = BackOff(first=0.01, most=0.01)
+    module = EdgeModule(identity, store, lambda _: pytest.fail("no connection"), reporter, counts, back_off)
+    async with module.running():
+        assert all([await asyncio.to_thread(strange.asked.acquire, timeout=5) for _ in range(3)])
 
 
 def test_the_twin_is_told_the_digest_of_the_only_model() -> None:
