@@ -53,6 +53,7 @@ class Cache:
         os.sync()
         (incoming / RECEIPT).write_text(sha256)
         incoming.rename(entry)
+        os.sync()
         return sha256
 
 
