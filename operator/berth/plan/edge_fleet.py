@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from berth.api.status import FailingDevice
@@ -176,12 +177,10 @@ def fails(twin: Json, desired: Desired) -> bool:
     """Tell whether a connected device cannot run the module, as `edge_query.failed` asks."""
     if twin.get("connectionState") == "Disconnected" or _runs(twin, desired):
         return False
-    reported, seen = _reported(twin), _module_of(twin, desired.module)
+    seen = _module_of(twin, desired.module)
     if seen.get("version") == desired.version:
         return seen.get("runtimeStatus") in BAD_STATES or _restarts(seen) >= RESTARTS_TOO_MANY
-    version = ((twin.get("properties") or {}).get("desired") or {}).get("$version")
-    code = (reported.get("lastDesiredStatus") or {}).get("code", SUCCESS)
-    return version == reported.get("lastDesiredVersion") and code != SUCCESS
+    return _is_settled(twin) and _code(twin) != SUCCESS
 
 
 def failing_devices(twins: Iterable[Json], module: str) -> tuple[FailingDevice, ...]:
@@ -195,6 +194,30 @@ def untold_devices(chosen: Iterable[Json], told: Iterable[Json]) -> tuple[Failin
     missing = sorted(each["deviceId"] for each in chosen if each["deviceId"] not in known)
     told_why = "Not applied: no base deployment reaches the device"
     return tuple(FailingDevice(device_id=each, description=told_why) for each in missing[:MOST_NAMED])
+
+
+def overruled_devices(twins: Iterable[Json], desired: Desired) -> tuple[FailingDevice, ...]:
+    """Name the devices that did all they were told and run another module of this name."""
+    found = (
+        FailingDevice(device_id=twin["deviceId"], description="It was told another module of this name")
+        for twin in twins
+        if twin.get("connectionState") != "Disconnected"
+        and _module_of(twin, desired.module).get("version") != desired.version
+        and _is_settled(twin)
+        and _code(twin) == SUCCESS
+    )
+    return tuple(islice(found, MOST_NAMED))
+
+
+def _is_settled(twin: Json) -> bool:
+    """Tell whether the agent has tried what it was told last."""
+    version = ((twin.get("properties") or {}).get("desired") or {}).get("$version")
+    return bool(version == _reported(twin).get("lastDesiredVersion"))
+
+
+def _code(twin: Json) -> int:
+    code: int = (_reported(twin).get("lastDesiredStatus") or {}).get("code", SUCCESS)
+    return code
 
 
 def _reported(twin: Json) -> Json:

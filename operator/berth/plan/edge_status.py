@@ -31,7 +31,7 @@ class Fleet:
     counts: Counts = field(default_factory=Counts)
     failing: Sequence[FailingDevice] = ()
     untold: Sequence[FailingDevice] = ()
-    """Devices whose agent was not told, which takes a while, or for ever without a base deployment."""
+    """Devices whose agent was not told, or told otherwise: it lasts without a base, or with a rival."""
     rivals: Sequence[str] = ()
     """Deployments of others that claim the name of the module."""
     room: HubRoom | None = None

@@ -20,6 +20,7 @@ from berth.plan.edge_fleet import (
     counted,
     failing_devices,
     fails,
+    overruled_devices,
     own_deployments,
     rivals,
     untold_devices,
@@ -196,7 +197,7 @@ class IotEdgeTarget:
             (current.id, current.etag, current.counts),
             counted(chosen, twins, desired),
             failing_devices([twin for twin in twins if fails(twin, desired)], desired.module),
-            untold_devices(chosen, twins),
+            (*untold_devices(chosen, twins), *overruled_devices(twins, desired)),
         )
 
     async def _look_from_afar(self, site: HubSite, desired: Desired, current: Live) -> _Look:

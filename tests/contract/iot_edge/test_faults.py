@@ -130,6 +130,7 @@ async def test_a_rival_for_the_module_is_named(world: EdgeWorld) -> None:
     (theirs,) = [name for name in world.deployments if "other" in name]
     assert theirs in world.condition("Ready")["message"]
     assert world.edge()["running"] == 0
+    assert sorted(failing(world)) == sorted(DEVICES)
 
 
 async def test_a_deployment_that_was_deleted_in_the_portal_is_made_again(world: EdgeWorld) -> None:

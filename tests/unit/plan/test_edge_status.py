@@ -16,6 +16,7 @@ from berth.plan.edge_fleet import (
     counted,
     failing_devices,
     fails,
+    overruled_devices,
     own_deployments,
     rivals,
     untold_devices,
@@ -235,6 +236,10 @@ def test_a_device_that_fails_is_told_with_the_best_words_there_are() -> None:
     crashing, pull = failing_devices([TWINS[3], TWINS[5]], "iris")
     assert (crashing.runtime_status, crashing.exit_code, crashing.description) == ("backoff", 3, "exited")
     assert (pull.runtime_status, pull.exit_code, pull.description) == (None, None, "Could not pull")
+
+
+def test_a_device_that_was_told_another_module_of_this_name_is_named() -> None:
+    assert [each.device_id for each in overruled_devices(TWINS, WANTED)] == ["older"]
 
 
 def test_ten_devices_are_named_and_no_more() -> None:
