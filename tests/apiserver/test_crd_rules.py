@@ -352,6 +352,18 @@ RULES: list[Example] = [
         route(TO_INPUT),
     ),
     (
+        "a route brings the module's answers back",
+        "IoTEdge",
+        route(TO_INPUT | {"from": "/messages/*"}),
+        {"iotEdge.routes[].where": "NOT IS_DEFINED($connectionModuleId)"},
+    ),
+    (
+        "a route brings the module's answers back",
+        "IoTEdge",
+        route(TO_INPUT | {"from": "/messages/modules/scorer/*"}),
+        {"iotEdge.routes[].from": "/messages/modules/camera/*"},
+    ),
+    (
         "a route leads nowhere",
         "IoTEdge",
         route(TO_INPUT | {"into": TO_INPUT["into"].replace("amlInput", "input1")}),

@@ -202,7 +202,7 @@ VALUES: dict[str, list[Case]] = {
     "routes[].name": [Case("camera", SCORER)],
     "routes[].from": [
         Case("/messages/modules/camera/outputs/frames", SCORER),
-        Case("/messages/*", SCORER),
+        Case("/messages/*", {**SCORER, ".where": "NOT IS_DEFINED($connectionModuleId)"}),
         Case("/messages/modules/scorer/outputs/amlOutput", {**SCORER, ".into": "$upstream"}),
     ],
     "routes[].where": [

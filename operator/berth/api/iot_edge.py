@@ -159,6 +159,8 @@ class Rollout(ApiModel):
 _OUTPUTS = "'/messages/modules/' + self.module.name + '/'"
 _INPUTS = """'BrokeredEndpoint("/modules/' + self.module.name + '/inputs/'"""
 
+_EVERY_OUTPUT = "['/*', '/messages/*', '/messages/modules/*']"
+
 
 def _every_route(cel: str, message: str) -> Rule:
     return Rule(f"!has(self.routes) || !has(self.module.name) || self.routes.all(r, {cel})", message)
@@ -226,6 +228,12 @@ class IotEdgeTarget(ApiModel):
             f"r.into != '{UPSTREAM}' || self.allowRawUpstream || r.from.startsWith({_OUTPUTS})",
             "a route sends raw input to the cloud: begin it at the module's amlOutput,"
             " or set allowRawUpstream",
+        ),
+        _every_route(
+            f"!r.into.startsWith({_INPUTS}) || !(r.from.startsWith({_OUTPUTS})"
+            f" || (!has(r.where) && r.from in {_EVERY_OUTPUT}))",
+            "a route brings the module's answers back to it: begin it at another module,"
+            " or let where leave them out",
         ),
         _every_route(
             f"r.into == '{UPSTREAM}' || r.from.startsWith({_OUTPUTS}) || r.into.startsWith({_INPUTS})",
