@@ -135,7 +135,7 @@ def _base_deployment() -> Object:
             "type": "docker",
             "status": "running",
             "restartPolicy": "always",
-            "settings": {"image": f"mcr.microsoft.com/azureiotedge-{image}:1.5", "createOptions": "{}"},
+            "settings": {"image": f"mcr.microsoft.com/azureiotedge-{image}:1.6", "createOptions": "{}"},
         }
         for name, image in (("edgeAgent", "agent"), ("edgeHub", "hub"))
     }
