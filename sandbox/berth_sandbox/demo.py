@@ -69,6 +69,7 @@ def show(provider: Provider, cluster: str) -> Access:
     provider.load(cluster, images.OWN)
     chart.install(access)
     emulator.install(access, train())
+    plant.connect(access)  # the last demo has left a device cut off
     applied = apply(access)
     seconds = wait_until_ready(access, applied)
     plant.cut_off(access)
