@@ -19,6 +19,7 @@ R = TypeVar("R")
 
 INTERRUPT = signal.SIGRTMIN + 4
 """A signal that no script is likely to use: SIGALRM and its timer stay theirs."""
+_SIGNAL_SECONDS = 1.0
 
 TICK_SECONDS = 0.02
 INLINE_SECONDS_AT_ONCE = 1e-3
@@ -161,7 +162,8 @@ class WorkQueue:
                 while not self._waiting:
                     if self._closed:
                         return []
-                    self._changed.wait()
+                    # Whoever waits for ever hears no signal that came just before, or to another thread.
+                    self._changed.wait(_SIGNAL_SECONDS)
                 if entries := _next_batch(self._waiting):
                     # In the same breath, so that at no time its deadline is unwatched.
                     self._running[thread] = Run(entries, time.monotonic())

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bare_client import FOLLOWED
 from deployments import SERVED
 from installed_crds import install_crds
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
 from operator_process import Process, User, is_ready, operator, running_kubelet
 
-from berth.feed import WATCHED
 from berth.kube.client import Api
 from berth.kube.connection import USER_AGENT, Connection
 from berth.plan.resources import LEASES, MODEL_DEPLOYMENTS
@@ -131,7 +131,7 @@ async def bare_client(kubeconfig: Path, namespace: str) -> AsyncIterator[int]:
         sys.executable, BARE_CLIENT, kubeconfig, namespace, stdout=asyncio.subprocess.PIPE
     )
     assert child.stdout
-    for _ in WATCHED:
+    for _ in FOLLOWED:
         assert await child.stdout.readline(), "it ended"
     try:
         yield child.pid

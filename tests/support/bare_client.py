@@ -17,13 +17,14 @@ from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
 from reconciled import KEY, World
 
-from berth.feed import WATCHED
+from berth.feed import CHILDREN
 from berth.plan.labels import SELECT_OWN
 from berth.plan.resources import DEPLOYMENTS, EVENTS, MODEL_DEPLOYMENTS, Resource
 from berth.plan.steps import wanted
 
 APPLY = "application/apply-patch+yaml"
 WORKERS = 16
+FOLLOWED = (MODEL_DEPLOYMENTS, *CHILDREN)
 CONNECTIONS = 30
 
 Object = dict[str, Any]
@@ -88,7 +89,7 @@ class BareClient:
         """Serve for ever."""
         self._first, self._last = writes_of_children(), await writes_when_ready()
         async with asyncio.TaskGroup() as group:
-            for resource in WATCHED:
+            for resource in FOLLOWED:
                 group.create_task(self._watch(resource))
             for _ in range(WORKERS):
                 group.create_task(self._work())

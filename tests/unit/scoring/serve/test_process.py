@@ -276,6 +276,22 @@ def test_sigterm_is_heard_after_a_script_had_handlers_in_an_event_loop_of_its_ow
     assert server.stop() == 0
 
 
+def test_sigterm_is_heard_when_another_thread_gets_it_and_a_script_has_left_no_one_to_tell(
+    start: Any,
+) -> None:
+    script = """
+        import signal, threading
+        def init(): pass
+        def stop(): signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        def run(data):
+            signal.set_wakeup_fd(-1)
+            threading.Timer(0.5, stop).start()
+    """
+    server = start(script)
+    server.score()
+    assert server.process.wait(20) == 0
+
+
 def test_a_run_that_does_not_end_does_not_keep_the_process(start: Any) -> None:
     script = """
         import time
