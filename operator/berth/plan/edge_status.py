@@ -70,10 +70,16 @@ def _verdict(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) 
             told = "Too many devices fail, and the rollout goes no further"
             return stalled(Reason.DEVICES_FAILING, told + _named(fleet.failing))
         case Phase.STAGED:
-            told = f"Stage {_stage(subject, decision)}: {_running(fleet.counts)}"
-            return progressing(Reason.ROLLING_OUT, told + _named(fleet.failing))
+            return _staged(subject, decision, fleet, now)
         case _:
             return _complete(subject, decision, fleet, now)
+
+
+def _staged(subject: Subject, decision: Decision, fleet: Fleet, now: datetime) -> Verdict:
+    told = f"Stage {_stage(subject, decision)}: {_running(fleet.counts)}{_named(fleet.failing)}"
+    if decision.healthy_since is None and _age(decision, now) > DEADLINE_SECONDS:
+        return stalled(Reason.PROGRESS_DEADLINE_EXCEEDED, told)
+    return progressing(Reason.ROLLING_OUT, told)
 
 
 def _rolled_back(subject: Subject, fleet: Fleet) -> Verdict:
@@ -97,7 +103,7 @@ def _complete(subject: Subject, decision: Decision, fleet: Fleet, now: datetime)
         told = "The condition chooses no device of IoT Edge"
         return (stalled if age >= SETTLED_SECONDS else progressing)(Reason.NO_DEVICES, told)
     if counts.running is None or counts.seen is None:
-        return progressing(Reason.COUNTING_DEVICES, _UNCOUNTED)
+        return (stalled if age > DEADLINE_SECONDS else progressing)(Reason.COUNTING_DEVICES, _UNCOUNTED)
     if counts.seen == 0 and holds(subject, ConditionType.READY):
         return (ready(Reason.READY, f"All {counts.targeted} devices are offline; they ran the current spec"),)
     wanted = (subject.spec.iot_edge or _ANY).min_healthy_percent

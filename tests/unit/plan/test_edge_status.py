@@ -8,6 +8,7 @@ from deployments import subject
 from edge_deployments import CLUSTER, NOW, desired, edge_spec, place, shown
 
 from berth.api.conditions import Reason
+from berth.api.iot_edge import Rollout, RolloutStage
 from berth.api.status import FailingDevice
 from berth.core.results import RequeueAfter
 from berth.plan.edge_fleet import (
@@ -78,6 +79,30 @@ def verdict(told: Any) -> tuple[str, str, str]:
 )
 def test_each_count_has_its_verdict(counts: Counts, later: bool, word: str, reason: Reason) -> None:
     assert verdict(say(counts, later=later))[:2] == (word, reason)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "word", "reason"),
+    [
+        (29, "Reconciling", Reason.ROLLING_OUT),
+        (31, "Stalled", Reason.PROGRESS_DEADLINE_EXCEEDED),
+    ],
+)
+def test_a_stage_whose_devices_neither_run_nor_fail_has_a_deadline(
+    minutes: int, word: str, reason: Reason
+) -> None:
+    rollout = Rollout(stages=(RolloutStage(target_condition="tags.line='1'"),))
+    first = shown(WANTED, rollout, Create(WANTED.id, Stage(0), 10))
+    spec = edge_spec(iotEdge={"rollout": {"stages": [{"targetCondition": "tags.line='1'"}]}})
+    seen = Sight(WANTED, [Live(first)], Fleet(Counts(3, 3, 1, 0, 0)))
+    told = plan(subject(spec), seen, NOW + timedelta(minutes=minutes))
+    assert verdict(told) == (word, reason, "Stage 1 of 1: 1/3 devices run the current spec")
+
+
+def test_what_the_hub_never_counts_has_a_deadline() -> None:
+    seen = Sight(WANTED, [Live(CREATED)], Fleet(Counts(3, 3)))
+    words = [verdict(plan(subject(edge_spec()), seen, NOW + timedelta(minutes=m)))[:2] for m in (29, 31)]
+    assert words == [("Reconciling", Reason.COUNTING_DEVICES), ("Stalled", Reason.COUNTING_DEVICES)]
 
 
 def test_what_the_hub_counted_before_a_change_makes_nothing_ready() -> None:
