@@ -82,6 +82,7 @@ def archive(image: Image) -> Path:
             dockerfile = folders.REPOSITORY / image.dockerfile
             _build(image.reference, folders.REPOSITORY, dockerfile, "--build-arg", f"BASE_IMAGE={base}")
             _export(image.reference, output)
+            _forget_older(image)
         for older in _archives().glob(f"{image.file_name}-{'?' * KEY_LENGTH}.tar"):
             older.unlink()
             older.with_name(f"{older.name}.lock").unlink(missing_ok=True)
@@ -135,6 +136,14 @@ def _build(name: str, context: Path, dockerfile: Path, *options: str) -> None:
 
 def _export(name: str, output: Path) -> None:
     _buildah("push", "--disable-compression", name, f"oci-archive:{output}:{name}")
+
+
+def _forget_older(image: Image) -> None:
+    """Leave in the store what the image is made of now: the layers of each change would fill the disk."""
+    listed = _buildah("images", "--format={{.Name}}:{{.Tag}}", f"--filter=reference={image.repository}")
+    if older := sorted(set(listed.split()) - {image.reference}):
+        _buildah("rmi", "--force", *older)
+    _buildah("rmi", "--prune")
 
 
 def _buildah(*arguments: str | Path) -> str:
