@@ -53,6 +53,20 @@ OBSERVED = {
         "fqdn": "iris-demo-1a2b3c4d.eastus.azurecontainer.io",
         "restarts": 0,
     },
+    "iotEdge": {
+        "deploymentId": "berth-iris-1a2b3c4d",
+        "targeted": 4,
+        "applied": 4,
+        "running": 2,
+        "failed": 1,
+        "offline": 1,
+        "outOfDate": 0,
+        "stage": "1 of 3",
+        "stageHealthySince": "2026-11-21T12:00:00Z",
+        "failingDevices": [
+            {"deviceId": "press-2", "runtimeStatus": "backoff", "exitCode": 137, "description": "exited"}
+        ],
+    },
 }
 
 
