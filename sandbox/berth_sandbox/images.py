@@ -3,12 +3,13 @@
 import hashlib
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from berth_sandbox import folders
-from berth_sandbox.errors import explained
+from berth_sandbox.errors import SandboxError, explained
 from berth_sandbox.once import made
 from berth_sandbox.progress import step
 from berth_sandbox.runner import Runner
@@ -141,9 +142,10 @@ def _export(name: str, output: Path) -> None:
 def _forget_older(image: Image) -> None:
     """Leave in the store what the image is made of now: the layers of each change would fill the disk."""
     listed = _buildah("images", "--format={{.Name}}:{{.Tag}}", f"--filter=reference={image.repository}")
-    if older := sorted(set(listed.split()) - {image.reference}):
-        _buildah("rmi", "--force", *older)
-    _buildah("rmi", "--prune")
+    older = sorted(set(listed.split()) - {image.reference})
+    for what in (*older, "--prune"):
+        with suppress(SandboxError):  # one that a build holds, or held when it was cut off, stays
+            _buildah("rmi", what)
 
 
 def _buildah(*arguments: str | Path) -> str:
