@@ -69,8 +69,8 @@ async def test_an_answer_that_comes_twice_has_the_same_id(world: World) -> None:
     await world.scorer(ECHO)
     world.hub.faults.lose_acknowledgements = 1
     world.send("1", id="m1")
-    first, second = await world.arrived(2)
-    assert first["id"] == second["id"] == "m1:0"
+    arrived = await world.arrived(2)  # more, where Microsoft's SDK sends the input again as well
+    assert {each["id"] for each in arrived} == {"m1:0"}
 
 
 async def test_an_input_is_acknowledged_only_when_its_outputs_are(world: World) -> None:
