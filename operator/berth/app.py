@@ -7,6 +7,7 @@ import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -40,6 +41,8 @@ from berth.targets.aci_refusals import Refusals
 from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
+from berth.targets.devices import Devices
+from berth.targets.fpga import FpgaTarget, PoolLook
 from berth.targets.golden import GoldenRequests
 from berth.targets.iot_edge import IotEdgeTarget
 from berth.targets.iot_hubs import HubListings, HubLook, HubSites
@@ -121,13 +124,22 @@ class Operator:
         )
         self._informers = list(self._make_informers(api, namespaces))
         self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
+        follow = partial(Informer, api, observer=self._metrics)
+        self._devices = Devices(follow, time.monotonic)
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
         clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
         golden = GoldenRequests(api, endpoints.post, self._queue.add)
         probes = Probes(endpoints.is_ready, self._queue.add)
-        aci, edge, place_reconciler = self._make_remote(api, clients, probes, golden)
-        self._workers = self._make_workers(self._make_reconciler(api, golden, aci, edge))
+        places = Places(
+            api,
+            self._feed.stores[COMPUTE_TARGETS],
+            clients,
+            settings.operator_namespace,
+            is_blind=lambda: self._places_informer.refusal is not None,
+        )
+        aci, edge, place_reconciler = self._make_remote(api, clients, places, probes, golden)
+        self._workers = self._make_workers(self._make_reconciler(api, golden, places, aci, edge))
         self._place_workers = self._make_place_workers(place_reconciler)
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
 
@@ -158,18 +170,10 @@ class Operator:
         )
 
     def _make_remote(
-        self, api: Api, clients: Clients, probes: Probes, golden: GoldenRequests
+        self, api: Api, clients: Clients, places: Places, probes: Probes, golden: GoldenRequests
     ) -> tuple[AciTarget, IotEdgeTarget, PlaceReconciler]:
         """All see Azure by the same lists."""
-        namespace = self._settings.operator_namespace
-        places = Places(
-            api,
-            self._feed.stores[COMPUTE_TARGETS],
-            clients,
-            namespace,
-            is_blind=lambda: self._places_informer.refusal is not None,
-        )
-        contents = Contents(api, namespace, self._feed.stores[SECRETS])
+        contents = Contents(api, self._settings.operator_namespace, self._feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
         refusals = Refusals(time.monotonic)
         target = AciTarget(
@@ -192,6 +196,7 @@ class Operator:
             refusals=refusals,
             sweeper=self._make_sweeper(api, places, contents, listings),
             hubs=hubs,
+            pools=PoolLook(self._devices, self._place_queue.add),
             users=self._feed.users,
             clock=_now,
         )
@@ -220,7 +225,7 @@ class Operator:
         return target, HubLook(sites, contents, listings)
 
     def _make_reconciler(
-        self, api: Api, golden: GoldenRequests, aci: AciTarget, edge: IotEdgeTarget
+        self, api: Api, golden: GoldenRequests, places: Places, aci: AciTarget, edge: IotEdgeTarget
     ) -> Reconciler:
         image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
         aks = AksTarget(
@@ -230,9 +235,10 @@ class Operator:
             image=image,
             golden=golden,
         )
+        fpga = FpgaTarget(aks, api, pools=places, devices=self._devices, image=image, wake=self._queue.add)
         return Reconciler(
             self._feed.stores[MODEL_DEPLOYMENTS],
-            {Target.AKS: aks, Target.ACI: aci, Target.IOT_EDGE: edge},
+            {Target.AKS: aks, Target.ACI: aci, Target.IOT_EDGE: edge, Target.FPGA: fpga},
             api=api,
             recorder=self._recorder,
             clock=_now,
@@ -270,6 +276,7 @@ class Operator:
         yield self._heartbeat.run()
         yield self._recorder.run()
         yield self._places_informer.run()
+        yield self._devices.run()
         yield self._workers.run(self._leading)
         yield self._place_workers.run(self._leading)
         yield self._resync()

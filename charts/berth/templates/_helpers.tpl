@@ -90,9 +90,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# Claims on the devices of a DRA class.
+- apiGroups: [resource.k8s.io]
+  resources: [resourceclaimtemplates]
+  verbs: [get, create, patch]
 {{- end }}
 
-{{- /* Places outside the cluster belong to no namespace: an operator of single namespaces does without. */}}
+{{- /* Places belong to no namespace: an operator of single namespaces does without. */}}
 {{- define "berth.clusterRules" -}}
 - apiGroups: [berth.dev]
   resources: [computetargets]
@@ -110,5 +114,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # The labels that allowedNamespaces chooses by, and the id of the cluster.
 - apiGroups: [""]
   resources: [namespaces]
+  verbs: [get]
+# Exclusive devices: what nodes offer, and what the pods on those nodes and the waiting ones ask for.
+- apiGroups: [""]
+  resources: [nodes, pods]
+  verbs: [list, watch]
+- apiGroups: [scheduling.k8s.io]
+  resources: [priorityclasses]
   verbs: [get]
 {{- end }}

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from berth.api.source import Code, ModelSource
+from berth.api.source import ModelSource
+from berth.api.source import Source as Origin
 from berth.api.spec import ModelDeploymentSpec
 from berth.api.uri import STORAGE_SCHEMES, split_uri
 
@@ -16,10 +17,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One model or the code, by the name that its volumes carry."""
+    """One model, the code or weights, by the name that its volumes carry."""
 
     slot: str
-    origin: ModelSource | Code
+    origin: Origin
 
     @property
     def volume(self) -> Json | None:
