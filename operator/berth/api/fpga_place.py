@@ -43,8 +43,7 @@ class FpgaPlace(ApiModel):
     device_class_name: ObjectName | None = None
     """DeviceClass of a DRA driver, instead of an extended resource; needs `dynamicResources`."""
     dynamic_resources: bool = False
-    """The container runtime of these nodes hands over devices by CDI. One that does not, such as containerd
-    1.6, starts pods without their device and says nothing."""
+    """The container runtime knows CDI; one that does not starts pods without their device, silently."""
     node_selector: NodeSelector | None = None
     """Labels of the pool's nodes."""
     tolerations: Tolerations | None = None

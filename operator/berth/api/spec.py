@@ -71,8 +71,7 @@ class ModelDeploymentSpec(ApiModel):
         ]
         | None
     ) = None
-    """Own image instead of Berth's: listens on port 5001, answers `GET /` with 200 while it can score.
-    On FPGA it speaks gRPC on port 8500, with gRPC's health protocol."""
+    """Own image: answers on port 5001, `GET /` with 200 while it can score; on FPGA by gRPC on port 8500."""
     image_server: ImageServer | None = None
     """Whose server runs in `image`: `Own` (also if absent), or `Berth` if it is built on Berth's image."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=256), ListMap("name")] | None = None

@@ -136,7 +136,9 @@ def count(
     tolerations: Tolerations,
 ) -> Room:
     """Count the devices of a pool: its nodes have the labels of `selector`."""
-    pool = [node for node in nodes if resource in node.offers and selector.items() <= node.labels.items()]
+    offering = (node for node in nodes if resource in node.offers)
+    in_pool = (node for node in offering if selector.items() <= node.labels.items())
+    pool = sorted(in_pool, key=lambda node: node.name)
     names = {node.name for node in pool}
     asking = [each for each in claimants if resource in each.asks]
     on_pool = [each for each in asking if each.node in names]
@@ -153,10 +155,10 @@ def count(
         allocated=sum(taken.values()),
         free=sum(free),
         pending=sum(each.asks[resource] for each in asking if not each.node),
-        nodes=tuple(sorted(node.name for node in pool if node.offers[resource])),
+        nodes=tuple(node.name for node in pool if node.offers[resource]),
         held=dict(sorted(held.items(), key=lambda item: (-item[1], item[0]))),
         free_by_node=tuple(free),
-        closed=tuple(sorted(node.name for node in pool if node.offers[resource] and node not in usable)),
+        closed=tuple(node.name for node in pool if node.offers[resource] and node not in usable),
         nodes_of=_nodes_of(on_pool),
     )
 

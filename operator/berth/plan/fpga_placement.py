@@ -47,6 +47,7 @@ class FpgaSubject(Subject):
         grpc = Port("grpc", GRPC_PORT, 443 if self.spec.tls else 80)
         pod, resources = _pod(self), _resources(self)
         weights = weights_of(self)
+        reference = self.spec.tls.secret_ref if self.spec.tls else None
         scheduling: Json = {
             "node_selector": {**(fpga.node_selector or {}), **((place and place.node_selector) or {})},
             "tolerations": (*((place and place.tolerations) or ()), *(fpga.tolerations or ())),
@@ -56,6 +57,7 @@ class FpgaSubject(Subject):
             "resources": resources,
             "supplemental_groups": (place and place.supplemental_groups) or (),
             "server": _server(self, weights),
+            "tls_secret": reference.name if reference else None,
         }
         return Placement(
             **scheduling,
@@ -66,7 +68,6 @@ class FpgaSubject(Subject):
             surge=self.surge,
             ports=(grpc, Port("http", PORT, _HTTP_SERVICE_PORT)),
             more=((WEIGHTS, weights),) if weights else (),
-            tls_secret=self.spec.tls.secret_ref.name if self.spec.tls and self.spec.tls.secret_ref else None,
             is_tls=self.spec.tls is not None,
         )
 

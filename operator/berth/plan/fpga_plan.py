@@ -162,6 +162,8 @@ def _fields(seen: FpgaObservation, fields: Mapping[str, Any]) -> Mapping[str, An
     )
     others = {name: value for name, value in fields.items() if name != "aks"}
     port = subject.placement.ports[0].service
+    if subject.spec.has_own_server:  # nobody knows whether it speaks HTTP, too
+        others |= {"scoring_uri": None}
     return {**others, "grpc_endpoint": f"{host}:{port}" if host else None, "fpga": status}
 
 
