@@ -29,8 +29,9 @@ def container(devices: int, **more: Any) -> Object:
 
 
 def pod(name: str, devices: int = 1, *, on: str = "", phase: str = "Running", **more: Any) -> Object:
-    """Give a Pod that asks for devices on a node; `deployment` names the ModelDeployment that it is of."""
+    """Give a Pod that asks for devices on a node; `deployment` names whose it is, `ending` ends it."""
     deployment = more.pop("deployment", "")
+    ending = {"deletionTimestamp": "2026-11-01T12:00:00Z"} if more.pop("ending", False) else {}
     labels = {"app.kubernetes.io/managed-by": "berth", "berth.dev/deployment": deployment}
     return {
         "metadata": {
@@ -38,6 +39,7 @@ def pod(name: str, devices: int = 1, *, on: str = "", phase: str = "Running", **
             "name": name,
             "uid": f"uid-{name}",
             "labels": labels if deployment else {},
+            **ending,
         },
         "spec": {"containers": [container(devices)], **({"nodeName": on} if on else {})},
         "status": {"phase": phase, **more},

@@ -45,6 +45,7 @@ class Claimant:
     node: str
     """Where it is bound, or where room is being made for it; empty while it waits."""
     asks: Counts
+    is_ending: bool
     deployment: str
     """The label that Berth gives the Pods of one ModelDeployment; empty for others."""
 
@@ -67,6 +68,8 @@ class Room:
     """Nodes that offer the resource."""
     held: Mapping[str, int] = field(default_factory=dict)
     """Devices by holder, those with the most first."""
+    ending: int = 0
+    """Devices that come free soon, since the Pods on them end."""
     free_by_node: tuple[int, ...] = ()
     closed: tuple[str, ...] = ()
     """Nodes that offer the resource but take no Pod: not ready, cordoned, or with a taint."""
@@ -108,6 +111,7 @@ def read_claimant(raw: Json) -> Claimant | None:
         uid=metadata["uid"],
         node=spec.get("nodeName") or status.get("nominatedNodeName") or "",
         asks=asks,
+        is_ending="deletionTimestamp" in metadata,
         deployment=labels.get(DEPLOYMENT, "") if is_ours else "",
     )
 
@@ -148,6 +152,7 @@ def count(
         taken[each.node] = taken.get(each.node, 0) + each.asks[resource]
         held[each.holder] = held.get(each.holder, 0) + each.asks[resource]
     usable = [node for node in pool if node.is_usable(tolerations)]
+    open_names = {node.name for node in usable}
     free = [max(0, node.offers[resource] - taken.get(node.name, 0)) for node in usable]
     return Room(
         resource=resource,
@@ -157,6 +162,7 @@ def count(
         pending=sum(each.asks[resource] for each in asking if not each.node),
         nodes=tuple(node.name for node in pool if node.offers[resource]),
         held=dict(sorted(held.items(), key=lambda item: (-item[1], item[0]))),
+        ending=sum(each.asks[resource] for each in on_pool if each.is_ending and each.node in open_names),
         free_by_node=tuple(free),
         closed=tuple(node.name for node in pool if node.offers[resource] and node not in usable),
         nodes_of=_nodes_of(on_pool),

@@ -74,8 +74,9 @@ def surge(subject: FpgaSubject, image: ScoringImage, children: Children, room: R
     serving = serving_hash(subject, kept_image(subject, image, observed=deployment))
     if deployment["metadata"]["annotations"].get(SERVING) != serving:
         return int(has_room)
-    present = 1 if _present_surge(deployment) else 0
-    if cluster.is_serving(subject, read_rollout(deployment)) or has_room or not room.pending:
+    present = int(_present_surge(deployment))
+    comes_free = has_room or room.ending > 0
+    if comes_free or not room.pending or cluster.is_serving(subject, read_rollout(deployment)):
         return present
     return 0
 

@@ -31,9 +31,12 @@ def test_a_pod_that_has_ended_holds_nothing(phase: str) -> None:
 
 
 def test_a_pod_that_ends_still_holds_its_device() -> None:
-    ending = pod("p", on="a")
-    ending["metadata"]["deletionTimestamp"] = "2026-11-01T12:00:00Z"
-    assert counted([node()], [ending]).free == 1
+    room = counted([node()], [pod("p", on="a", ending=True)])
+    assert (room.free, room.ending) == (1, 1)
+
+
+def test_a_pod_that_ends_on_a_dead_node_gives_nothing_back() -> None:
+    assert counted([node(ready=False)], [pod("p", on="a", ending=True)]).ending == 0
 
 
 def test_room_that_is_being_made_for_a_pod_is_not_free() -> None:

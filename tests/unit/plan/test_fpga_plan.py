@@ -194,6 +194,8 @@ def test_a_rollout_that_waits_for_a_device_which_somebody_else_got_replaces_one_
     taken = [pod("iris-1", on="a", **MINE), pod("x", on="a")]
     assert surge(fpga_subject(), IMAGE, there, room([node()], *taken, pod("iris-2", **MINE))) == 0
     assert surge(fpga_subject(), IMAGE, there, room([node()], *taken)) == 1
+    ends = [pod("iris-1", on="a", ending=True, **MINE), pod("x", on="a")]
+    assert surge(fpga_subject(), IMAGE, there, room([node()], *ends, pod("iris-2", **MINE))) == 1
 
 
 @pytest.mark.parametrize("present", [0, 1])
