@@ -43,6 +43,7 @@ class Pool:
     async def put(self, **fpga: Any) -> None:
         """Apply the ComputeTarget."""
         place = {"resourceName": self.resource, "featurizers": [STOCK], **fpga}
+        place = {name: value for name, value in place.items() if value is not None}
         body = self._body(COMPUTE_TARGETS, self.key.name) | {"spec": {"kind": "FPGA", "fpga": place}}
         await self.user.client.apply(COMPUTE_TARGETS, body)
 
@@ -197,7 +198,7 @@ async def test_a_pool_without_devices_that_cannot_grow_is_an_error(
     await pool.node("a", 0)
     await user.apply(served(pool))
     await user.until(has("DevicesAvailable", "CountingDevices"))
-    stalled = await user.until(is_stalled_for_want)
+    stalled = await user.until(is_stalled_for_want, seconds=50)
     assert "No node of the pool offers" in condition(stalled, "Ready")["message"]
     await pool.offer(f"{user.namespace}-a", 1)
     await user.until(lambda there: not condition(there, "Stalled"))

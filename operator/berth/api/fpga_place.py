@@ -67,6 +67,22 @@ class FpgaPlace(ApiModel):
         None
     )
     """Stock weights."""
+    execution_provider: (
+        Annotated[str, StringConstraints(max_length=64, pattern="^[A-Za-z]+ExecutionProvider$")] | None
+    ) = None
+    """Execution provider of ONNX Runtime, such as `VitisAIExecutionProvider`. Without it, the CPU."""
+    provider_options: (
+        Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=32)] | None
+    ) = None
+    """Options of the execution provider."""
+    device_files: (
+        Annotated[
+            tuple[Annotated[str, StringConstraints(max_length=256, pattern="^/dev/[!-~]+$")], ...],
+            Field(max_length=8),
+        ]
+        | None
+    ) = None
+    """Patterns of the device's files, such as `/dev/acl*`; the server is not ready before it opened one."""
     scales_from_zero: bool = False
     """An autoscaler adds nodes when pods wait, so that no node with the resource is no error."""
 

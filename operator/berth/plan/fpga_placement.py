@@ -5,14 +5,13 @@ from functools import cached_property
 from typing import Any
 
 from berth.api.conditions import Reason
-from berth.api.fpga_place import FpgaPlace, StockWeights
+from berth.api.fpga_place import FpgaPlace
 from berth.api.names import child_name
-from berth.api.source import Source as Origin
+from berth.api.source import ModelFormat, ModelSource
 from berth.core.errors import Terminal
 from berth.plan.labels import child_labels
 from berth.plan.placement import PORT, Placement, Port
 from berth.plan.pods import CERTIFICATE, grace_seconds
-from berth.plan.sources import Source
 from berth.plan.subject import Subject
 
 GRPC_PORT = 8500
@@ -20,6 +19,7 @@ WEIGHTS = "weights"
 CLAIM = "device"
 
 _HTTP_SERVICE_PORT = 5001
+_NOWHERE = FpgaPlace()
 
 Json = dict[str, Any]
 
@@ -57,6 +57,7 @@ class FpgaSubject(Subject):
             "resources": resources,
             "supplemental_groups": (place and place.supplemental_groups) or (),
             "server": _server(self, weights),
+            "more": {WEIGHTS: weights} if weights else {},
             "tls_secret": reference.name if reference else None,
         }
         return Placement(
@@ -67,7 +68,6 @@ class FpgaSubject(Subject):
             serving={name: _plain(value) for name, value in scheduling.items()},
             surge=self.surge,
             ports=(grpc, Port("http", PORT, _HTTP_SERVICE_PORT)),
-            more=((WEIGHTS, weights),) if weights else (),
             is_tls=self.spec.tls is not None,
         )
 
@@ -98,20 +98,27 @@ def placed(subject: Subject, place: FpgaPlace | None, *, surge: int) -> FpgaSubj
     )
 
 
-def weights_of(subject: FpgaSubject) -> Origin | None:
+def weights_of(subject: FpgaSubject) -> ModelSource | None:
     """Return the weights of the featurizer; raises Terminal where nobody has any."""
     fpga, place = subject.spec.fpga_settings, subject.place
-    if fpga.weights or fpga.featurizer is None or subject.spec.has_own_server:
-        return fpga.weights
-    stock: tuple[StockWeights, ...] = (place and place.featurizers) or ()
-    for each in stock:
-        if each.featurizer is fpga.featurizer:
-            return Origin(uri=each.uri, sha256=each.sha256)
+    stock = {each.featurizer: each for each in (place and place.featurizers) or ()}
+    origin = fpga.weights or (stock.get(fpga.featurizer) if fpga.featurizer else None)
+    if origin is not None:
+        known = origin.model_dump(include={"uri", "sha256", "credentials_secret_ref"})
+        return ModelSource(name=_weights_name(subject), format=ModelFormat.ONNX, **known)
+    if fpga.featurizer is None or subject.spec.has_own_server:
+        return None
     raise Terminal(
         Reason.CONFIG_INVALID,
         f"There are no stock weights for {fpga.featurizer}: give fpga.weights, "
         "or ask who owns the ComputeTarget to add them to fpga.featurizers",
     )
+
+
+def _weights_name(subject: Subject) -> str:
+    """Name the weights among the models, where the classifier has another name."""
+    taken = {model.name for model in subject.spec.all_models}
+    return WEIGHTS if WEIGHTS not in taken else f"featurizer-{WEIGHTS}"
 
 
 def claim_template(subject: FpgaSubject) -> Json | None:
@@ -156,18 +163,27 @@ def _resources(subject: FpgaSubject) -> Json:
     return {"limits": {**pages, device.name: str(device.count)}}
 
 
-def _server(subject: FpgaSubject, weights: Origin | None) -> Json:
+def _server(subject: FpgaSubject, weights: ModelSource | None) -> Json:
     """Tell the container of the pipeline that it serves."""
-    fpga = subject.spec.fpga_settings
-    pipeline = {
-        "featurizer": fpga.featurizer.value if fpga.featurizer else None,
-        "weights": Source(WEIGHTS, weights).describe() if weights else None,
-        "inputTensor": fpga.input_tensor,
-        "outputTensor": fpga.output_tensor,
-        "batchSize": fpga.batch_size,
-        "grpcPort": GRPC_PORT,
+    pipeline = {"pipeline": _pipeline(subject, weights)} if weights else {}
+    return {"port": PORT, **pipeline, **_tls(subject)}
+
+
+def _pipeline(subject: FpgaSubject, weights: ModelSource) -> Json:
+    spec, fpga, place = subject.spec, subject.spec.fpga_settings, subject.place or _NOWHERE
+    runtime: Json = {
+        "provider": place.execution_provider,
+        "providerOptions": place.provider_options,
+        "devices": list(place.device_files or ()),
     }
-    return {"port": PORT, "fpga": pipeline, **_tls(subject)}
+    return {
+        "featurizer": fpga.featurizer.value if fpga.featurizer else None,
+        "weights": weights.name,
+        "classifier": spec.model.name if spec.model else None,
+        "port": GRPC_PORT,
+        "maxBatch": fpga.batch_size,
+        **{name: value for name, value in runtime.items() if value},
+    }
 
 
 def _tls(subject: Subject) -> Json:
@@ -186,4 +202,6 @@ def _tls(subject: Subject) -> Json:
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any part of a placement
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

@@ -6,7 +6,7 @@ from typing import Any
 
 from berth.api.aks import AksTarget, Expose
 from berth.api.common import PullSecrets, Tolerations
-from berth.api.source import Source
+from berth.api.source import ModelSource
 from berth.api.spec import ModelDeploymentSpec
 
 PORT = 5001
@@ -50,8 +50,8 @@ class Placement:
     ports: tuple[Port, ...] = (HTTP,)
     server: Json = field(default_factory=lambda: {"port": PORT})
     """What the container is told of its place."""
-    more: tuple[tuple[str, Source], ...] = ()
-    """What is fetched besides models and code, by the names of volumes."""
+    more: Mapping[str, ModelSource] = field(default_factory=dict)
+    """Models that are fetched besides those of the spec, by the names of their volumes."""
     tls_secret: str | None = None
     is_tls: bool = False
 

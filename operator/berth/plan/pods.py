@@ -37,7 +37,7 @@ def pod_template(
 ) -> Json:
     """Build the template; `image` fetches, and serves unless the spec has its own."""
     spec, placement = subject.spec, subject.placement
-    found = [*sources(spec), *(Source(slot, origin) for slot, origin in placement.more)]
+    found = [*sources(spec), *(Source(slot, origin) for slot, origin in placement.more.items())]
     return {
         "metadata": {
             "labels": child_labels(subject) | _identity_label(subject, found),
@@ -139,7 +139,14 @@ def own_variables(subject: Subject, *, keys: str | None, server: Json) -> list[J
 def config_variables(subject: Subject, *, keys: str | None, server: Json) -> list[Json]:
     """Tell the container its configuration, in several variables if it is long."""
     metadata = subject.metadata
-    config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=keys, server=server)
+    config = scoring_config(
+        metadata.name,
+        metadata.namespace,
+        subject.spec,
+        keys=keys,
+        server=server,
+        more=subject.placement.more,
+    )
     # Kubernetes would replace $(NAME) and $$ in a value.
     text = orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode().replace("$", r"\u0024")
     return in_pieces(text, _LONGEST_VALUE)

@@ -67,21 +67,43 @@ def test_the_own_runtime_class_and_resource_come_first() -> None:
 
 
 def test_the_container_is_told_of_its_pipeline() -> None:
-    told = config(fpga_subject(fpga_spec({"outputTensor": "probabilities", "batchSize": 4})))
+    told = config(fpga_subject(fpga_spec({"batchSize": 4})))
     assert told["port"] == 5001
-    assert told["fpga"] == {
+    assert told["pipeline"] == {
         "featurizer": "ResNet50",
-        "weights": {"uri": STOCK["uri"], "sha256": STOCK["sha256"], "source": None, "credentialsDir": None},
-        "inputTensor": "images",
-        "outputTensor": "probabilities",
-        "batchSize": 4,
-        "grpcPort": 8500,
+        "weights": "weights",
+        "classifier": "iris",
+        "port": 8500,
+        "maxBatch": 4,
     }
+    assert [(model["name"], model["uri"]) for model in told["models"]] == [
+        ("iris", MODEL["uri"]),
+        ("weights", STOCK["uri"]),
+    ]
+    assert told["models"][1]["sha256"] == STOCK["sha256"]
+
+
+def test_the_pool_says_what_runs_on_the_device() -> None:
+    place = pool(
+        executionProvider="VitisAIExecutionProvider",
+        providerOptions={"target": "u250"},
+        deviceFiles=["/dev/acl*"],
+    )
+    told = config(fpga_subject(place=place))["pipeline"]
+    assert told["provider"] == "VitisAIExecutionProvider"
+    assert (told["providerOptions"], told["devices"]) == ({"target": "u250"}, ["/dev/acl*"])
+
+
+def test_a_classifier_may_have_the_name_of_the_weights() -> None:
+    told = config(fpga_subject(fpga_spec(model=MODEL | {"name": "weights"})))
+    assert told["pipeline"]["classifier"] == "weights"
+    assert told["pipeline"]["weights"] == "featurizer-weights"
+    assert [model["name"] for model in told["models"]] == ["weights", "featurizer-weights"]
 
 
 def test_own_weights_come_before_the_stock_ones_and_from_a_volume_too() -> None:
     of = fpga_subject(fpga_spec({"weights": {"uri": "pvc://weights/own.onnx"}}))
-    assert config(of)["fpga"]["weights"]["source"] == "/var/berth/sources/weights/own.onnx"
+    assert config(of)["models"][1]["source"] == "/var/berth/sources/weights/own.onnx"
     assert {"name": "weights", "persistentVolumeClaim": {"claimName": "weights"}} in pod(of)["volumes"]
     assert "weights" in [mount["name"] for mount in pod(of)["initContainers"][0]["volumeMounts"]]
 
@@ -97,7 +119,9 @@ def test_weights_that_nobody_has_are_told() -> None:
 
 
 def test_a_server_of_its_own_needs_no_weights_and_is_asked_by_grpc() -> None:
-    found = scoring(fpga_subject(fpga_spec({"featurizer": "VGG16"}, image="registry.test/own:1")))
+    of = fpga_subject(fpga_spec({"featurizer": "VGG16"}, image="registry.test/own:1"))
+    assert "pipeline" not in config(of)
+    found = scoring(of)
     assert found["readinessProbe"]["grpc"] == found["livenessProbe"]["grpc"] == {"port": 8500}
     assert found["startupProbe"]["grpc"] == {"port": 8500}
 
@@ -156,6 +180,7 @@ def test_pods_follow_what_the_pool_says() -> None:
         fpga_subject(place=pool(tolerations=[{"operator": "Exists"}])),
         fpga_subject(place=pool(resourceName="example.org/card")),
         fpga_subject(place=pool(featurizers=[STOCK | {"sha256": "0c" * 32}])),
+        fpga_subject(place=pool(deviceFiles=["/dev/acl*"])),
         fpga_subject(fpga_spec({"device": {"count": 2}})),
         fpga_subject(fpga_spec({"priorityClassName": "latency"})),
         fpga_subject(fpga_spec({"batchSize": 2})),
