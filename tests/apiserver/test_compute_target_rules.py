@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_requests import COMPUTE_TARGETS, ApiServer, compute_target
-from compute_targets import BASE, CLIENT, CUSTOM, HUB, IDENTITY, ROOT, TENANT, built
+from compute_targets import BASE, CLIENT, CUSTOM, HUB, IDENTITY, POOL, ROOT, TENANT, built
 from manifests import put
 from schema_walk import Schema, fields, leaves
 
@@ -17,6 +17,8 @@ REQUIREMENT = "allowedNamespaces.matchExpressions[]"
 SIZE = "aci.defaults.resources"
 
 HUB_ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/plants"
+
+STOCK_WEIGHTS = {"featurizer": "VGG16", "uri": "https://example.org/vgg.onnx", "sha256": "0a" * 32}
 
 # A part of the rule's message; what breaks the rule; what mends it.
 Example = tuple[str, dict[str, Any], dict[str, Any]]
@@ -29,6 +31,39 @@ RULES: list[Example] = [
         "iotEdge is for kind IoTEdge",
         {"kind": "ACI", "aci": BASE["aci"], "iotEdge": HUB["iotEdge"]},
         {"iotEdge": None},
+    ),
+    ("kind FPGA needs fpga", {"kind": "FPGA", "aci": None}, {"fpga": POOL["fpga"]}),
+    ("fpga is for kind FPGA", {"kind": "ACI", "aci": BASE["aci"], "fpga": POOL["fpga"]}, {"fpga": None}),
+    ("remove cloud and credentials", {**POOL, "aci": None, "cloud.name": "AzureChina"}, {"cloud": None}),
+    (
+        "remove cloud and credentials",
+        {**POOL, "aci": None, "credentials.clientId": CLIENT},
+        {"credentials": None},
+    ),
+    (
+        "fpga needs either resourceName or deviceClassName",
+        {"fpga.resourceName": None, "fpga.scalesFromZero": True},
+        {"fpga.resourceName": "example.org/card"},
+    ),
+    (
+        "fpga needs either resourceName or deviceClassName",
+        {"fpga.deviceClassName": "example.org", "fpga.dynamicResources": True},
+        {"fpga.resourceName": None},
+    ),
+    (
+        "deviceClassName needs dynamicResources",
+        {"fpga.resourceName": None, "fpga.deviceClassName": "example.org"},
+        {"fpga.dynamicResources": True},
+    ),
+    (
+        "hugepages takes names such as hugepages-2Mi",
+        {"fpga.hugepages": {"memory": "1Gi"}},
+        {"fpga.hugepages": {"hugepages-1Gi": "1Gi"}},
+    ),
+    (
+        "stock weights serve many namespaces",
+        {"fpga.featurizers": [STOCK_WEIGHTS | {"uri": "configmap://weights/vgg.onnx"}]},
+        {"fpga.featurizers": [STOCK_WEIGHTS]},
     ),
     (
         "resourceId must be that of an IoT hub",
