@@ -18,8 +18,6 @@ SIZE = "aci.defaults.resources"
 
 HUB_ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/plants"
 
-STOCK_WEIGHTS = {"featurizer": "VGG16", "uri": "https://example.org/vgg.onnx", "sha256": "0a" * 32}
-
 # A part of the rule's message; what breaks the rule; what mends it.
 Example = tuple[str, dict[str, Any], dict[str, Any]]
 
@@ -31,6 +29,36 @@ RULES: list[Example] = [
         "iotEdge is for kind IoTEdge",
         {"kind": "ACI", "aci": BASE["aci"], "iotEdge": HUB["iotEdge"]},
         {"iotEdge": None},
+    ),
+    (
+        "a toleration with operator Exists takes no value",
+        {"fpga.tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]},
+        {"fpga.tolerations[].operator": "Equal"},
+    ),
+    (
+        "a toleration without key needs operator Exists",
+        {"fpga.tolerations": [{"effect": "NoSchedule"}]},
+        {"fpga.tolerations[].operator": "Exists"},
+    ),
+    (
+        "tolerationSeconds needs effect NoExecute",
+        {"fpga.tolerations": [{"key": "a", "tolerationSeconds": 3}]},
+        {"fpga.tolerations[].effect": "NoExecute"},
+    ),
+    (
+        "key of a toleration must be [PREFIX/]NAME",
+        {"fpga.tolerations": [{"key": "gpu type", "operator": "Exists"}]},
+        {"fpga.tolerations[].key": "nvidia.com/gpu"},
+    ),
+    (
+        "a key of nodeSelector must be [PREFIX/]NAME",
+        {"fpga.nodeSelector": {"a/b/c": "fpga"}},
+        {"fpga.nodeSelector": {"b/c": "fpga"}},
+    ),
+    (
+        "a value of nodeSelector must be empty",
+        {"fpga.nodeSelector": {"pool": "large FPGA"}},
+        {"fpga.nodeSelector": {"pool": "large-FPGA"}},
     ),
     ("kind FPGA needs fpga", {"kind": "FPGA", "aci": None}, {"fpga": POOL["fpga"]}),
     ("fpga is for kind FPGA", {"kind": "ACI", "aci": BASE["aci"], "fpga": POOL["fpga"]}, {"fpga": None}),
@@ -59,11 +87,6 @@ RULES: list[Example] = [
         "hugepages takes names such as hugepages-2Mi",
         {"fpga.hugepages": {"memory": "1Gi"}},
         {"fpga.hugepages": {"hugepages-1Gi": "1Gi"}},
-    ),
-    (
-        "stock weights serve many namespaces",
-        {"fpga.featurizers": [STOCK_WEIGHTS | {"uri": "configmap://weights/vgg.onnx"}]},
-        {"fpga.featurizers": [STOCK_WEIGHTS]},
     ),
     (
         "resourceId must be that of an IoT hub",
@@ -153,6 +176,17 @@ OBSERVED = {
         "units": 2,
         "deployments": {"own": 3, "used": 7, "limit": 100},
         "devices": {"connected": 40, "all": 41},
+    },
+    "fpga": {
+        "nodes": 2,
+        "devices": {
+            "resourceName": "fpga.example.com/arria10",
+            "total": 4,
+            "allocated": 3,
+            "free": 1,
+            "pending": 0,
+        },
+        "holders": [{"name": "demo/iris", "devices": 3}],
     },
 }
 

@@ -7,9 +7,8 @@ from pydantic import Field, StringConstraints
 from berth.api.base import ApiModel, ListMap, Rule
 from berth.api.common import NodeSelector, ObjectName, Quantity, Sha256, Tolerations
 from berth.api.fpga import ExtendedResource, Featurizer
-from berth.api.uri import STORAGE_SCHEMES, Uri
 
-_REACHED_FROM_ANYWHERE = ("https", "file", *STORAGE_SCHEMES)
+_READABLE_EVERYWHERE = r"^(https://[^/@ ]+/[^ ]+|file:///.+|(abfss|abfs|wasbs)://[a-z0-9$-]+@[a-z0-9.-]+/.+)$"
 _HUGEPAGES = "^hugepages-[1-9][0-9]*[KMG]i$"
 MOST_HOLDERS = 20
 
@@ -23,14 +22,8 @@ class StockWeights(ApiModel):
 
     featurizer: Featurizer
     """The network."""
-    uri: Annotated[
-        Uri,
-        Rule(
-            f"self.matches('^({'|'.join(_REACHED_FROM_ANYWHERE)})://')",
-            f"stock weights serve many namespaces: give a URI of {', '.join(_REACHED_FROM_ANYWHERE)}",
-        ),
-    ]
-    """ONNX file, such as `https://HOST/PATH`."""
+    uri: Annotated[str, StringConstraints(max_length=1024, pattern=_READABLE_EVERYWHERE)]
+    """ONNX file that every namespace can read: a URI of https, file, abfss, abfs or wasbs."""
     sha256: Sha256
     """Digest that it must have, in lower-case hex."""
 
