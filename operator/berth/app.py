@@ -235,7 +235,15 @@ class Operator:
             image=image,
             golden=golden,
         )
-        fpga = FpgaTarget(aks, api, pools=places, devices=self._devices, image=image, wake=self._queue.add)
+        fpga = FpgaTarget(
+            aks,
+            api,
+            pools=places,
+            devices=self._devices,
+            image=image,
+            stock=self._settings.featurizers,
+            wake=self._queue.add,
+        )
         return Reconciler(
             self._feed.stores[MODEL_DEPLOYMENTS],
             {Target.AKS: aks, Target.ACI: aci, Target.IOT_EDGE: edge, Target.FPGA: fpga},

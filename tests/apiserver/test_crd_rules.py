@@ -86,18 +86,6 @@ RULES: list[Example] = [
         {"fpga.device.resourceName": "example.org/card"},
     ),
     (
-        "stock weights come from a ComputeTarget",
-        "FPGA",
-        {"computeTargetRef": None, "fpga.device.resourceName": "example.org/card"},
-        {"fpga.weights.uri": MODEL["uri"]},
-    ),
-    (
-        "stock weights come from a ComputeTarget",
-        "FPGA",
-        {"computeTargetRef": None, "fpga.device.resourceName": "example.org/card"},
-        {"image": "team/scorer:1"},
-    ),
-    (
         "fpga.progressDeadlineSeconds (default 600) must be greater",
         "FPGA",
         {"fpga.progressDeadlineSeconds": 310},

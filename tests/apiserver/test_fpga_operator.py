@@ -1,6 +1,7 @@
 """ModelDeployments on exclusive devices: a real API server, whose nodes are said to offer some."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from berth.plan.resources import (
     COMPUTE_TARGETS,
     DEPLOYMENTS,
     NODES,
+    POD_EVENTS,
     PODS,
     PRIORITY_CLASSES,
     SERVICES,
@@ -190,6 +192,52 @@ async def test_a_node_that_comes_is_noticed_at_once(user: User, pool: Pool, bert
     assert not is_stalled(waits)
     await pool.node("a", 1)
     await user.until(has("DevicesAvailable", "DevicesAvailable"))
+
+
+async def test_what_the_autoscaler_says_of_a_pod_that_waits_is_told(
+    user: User, pool: Pool, berth: Process
+) -> None:
+    await pool.put(scalesFromZero=True)
+    await user.apply(served(pool))
+    await user.until(has("Ready", "WaitingForCapacity"))
+    await pool.hold("iris-1", on=None)
+    labels = {"app.kubernetes.io/managed-by": "berth", "berth.dev/deployment": "iris"}
+    key = Key(user.namespace, "iris-1")
+    waiting = await user.client.merge_patch(PODS, key, {"metadata": {"labels": labels}})
+    await user.client.create(
+        POD_EVENTS,
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": "iris-1.1", "namespace": user.namespace},
+            "involvedObject": {
+                "kind": "Pod",
+                "namespace": user.namespace,
+                "name": "iris-1",
+                "uid": waiting["metadata"]["uid"],
+            },
+            "reason": "NotTriggerScaleUp",
+            "message": "pod didn't trigger scale-up: 1 max node group size reached",
+            "lastTimestamp": "2026-11-21T12:00:00Z",
+            "source": {"component": "cluster-autoscaler"},
+            "type": "Normal",
+        },
+    )
+    told = await user.until(has("DevicesAvailable", "NoCapacity"))
+    assert "1 max node group size reached" in condition(told, "Ready")["message"]
+
+
+async def test_the_weights_of_the_installation_serve_where_the_pool_has_none(
+    control_plane: ControlPlane, user: User, pool: Pool, tmp_path: Path
+) -> None:
+    weights = [STOCK | {"uri": "https://example.org/of-the-installation.onnx"}]
+    await pool.put(featurizers=[])
+    await pool.node("a", 1)
+    log = tmp_path / "berth-0.log"
+    async with operator(control_plane.kubeconfig, user.namespace, log, featurizers=json.dumps(weights)):
+        await user.apply(served(pool))
+        deployment = await user.until(lambda there: True, DEPLOYMENTS)
+    assert "of-the-installation.onnx" in json.dumps(deployment["spec"]["template"])
 
 
 async def test_a_pool_without_devices_that_cannot_grow_is_an_error(

@@ -190,11 +190,6 @@ class ModelDeploymentSpec(ApiModel):
             " or fpga.device.resourceName",
         ),
         Rule(
-            "self.target != 'FPGA' || has(self.computeTargetRef) || has(self.image)"
-            " || (has(self.fpga) && has(self.fpga.weights))",
-            "stock weights come from a ComputeTarget: give computeTargetRef, or fpga.weights",
-        ),
-        Rule(
             "self.target != 'FPGA' || self.probes.startup.budgetSeconds"
             " < (has(self.fpga) ? self.fpga.progressDeadlineSeconds : 600)",
             "fpga.progressDeadlineSeconds (default 600) must be greater than probes.startup.budgetSeconds",

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from berth.api.conditions import Reason
-from berth.api.fpga_place import FpgaPlace
+from berth.api.fpga_place import FpgaPlace, StockWeights
 from berth.api.names import child_name
 from berth.api.source import ModelFormat, ModelSource
 from berth.core.errors import Terminal
@@ -37,6 +37,8 @@ class FpgaSubject(Subject):
     """A ModelDeployment for FPGA, with what its ComputeTarget says and what was counted."""
 
     place: FpgaPlace | None = None
+    stock: tuple[StockWeights, ...] = ()
+    """Weights for featurizers of which the ComputeTarget has none."""
     surge: int = 0
     """Replicas that a rollout may have too many, since there are devices for them."""
 
@@ -91,17 +93,24 @@ class FpgaSubject(Subject):
         return Device(place.resource_name, wanted.count)
 
 
-def placed(subject: Subject, place: FpgaPlace | None, *, surge: int) -> FpgaSubject:
+def placed(
+    subject: Subject, place: FpgaPlace | None, *, stock: tuple[StockWeights, ...] = (), surge: int = 0
+) -> FpgaSubject:
     """Tell a ModelDeployment where it is."""
     return FpgaSubject(
-        metadata=subject.metadata, spec=subject.spec, status=subject.status, place=place, surge=surge
+        metadata=subject.metadata,
+        spec=subject.spec,
+        status=subject.status,
+        place=place,
+        stock=stock,
+        surge=surge,
     )
 
 
 def weights_of(subject: FpgaSubject) -> ModelSource | None:
     """Return the weights of the featurizer; raises Terminal where nobody has any."""
     fpga, place = subject.spec.fpga_settings, subject.place
-    stock = {each.featurizer: each for each in (place and place.featurizers) or ()}
+    stock = {each.featurizer: each for each in (*subject.stock, *((place and place.featurizers) or ()))}
     origin = fpga.weights or (stock.get(fpga.featurizer) if fpga.featurizer else None)
     if origin is not None:
         known = origin.model_dump(include={"uri", "sha256", "credentials_secret_ref"})

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from berth.api.conditions import Reason
 from berth.api.fpga import Preemption
-from berth.api.fpga_place import FpgaPlace, FpgaPlaceStatus
+from berth.api.fpga_place import FpgaPlace, FpgaPlaceStatus, StockWeights
 from berth.core.errors import Gone, Terminal
 from berth.core.keys import Key
 from berth.core.results import Result
@@ -51,6 +51,7 @@ class FpgaTarget:
         pools: Pools,
         devices: Devices,
         image: ScoringImage,
+        stock: tuple[StockWeights, ...],
         wake: Callable[[Key], None],
     ) -> None:
         self._aks = aks
@@ -58,17 +59,18 @@ class FpgaTarget:
         self._pools = pools
         self._devices = devices
         self._image = image
+        self._stock = stock
         self._wake = wake
 
     async def observe(self, subject: Subject) -> FpgaObservation:
         """Count the devices, then look at the objects in the cluster as for AKS."""
         place = await self._place(subject)
-        where = placed(subject, place, surge=0)
+        where = placed(subject, place, stock=self._stock)
         if not is_ready(subject):
             await self._refuse_preemption(subject)
         room = self._room(where)
         surge = fpga_plan.surge(where, self._image, self._aks.children(subject), room)
-        where = placed(subject, place, surge=surge)
+        where = placed(subject, place, stock=self._stock, surge=surge)
         seen = FpgaObservation(where, await self._aks.observe(where), room)
         return seen if room is None else await self._with_news(seen, room)
 

@@ -6,6 +6,7 @@ from deployments import IMAGE, MODEL, subject
 from device_pods import RESOURCE
 from fpga_deployments import STOCK, fpga_spec, fpga_subject, pool
 
+from berth.api.fpga_place import StockWeights
 from berth.core.errors import Terminal
 from berth.plan import children
 from berth.plan.children import SERVING
@@ -111,6 +112,15 @@ def test_own_weights_come_before_the_stock_ones_and_from_a_volume_too() -> None:
 def test_weights_are_fetched_where_there_is_no_classifier() -> None:
     of = fpga_subject(fpga_spec(model=None))
     assert [each["args"] for each in pod(of)["initContainers"]] == [["fetch"]]
+
+
+def test_the_weights_of_the_installation_serve_where_the_pool_has_none() -> None:
+    vgg = STOCK | {"featurizer": "VGG16", "uri": "https://example.org/vgg.onnx"}
+    other = STOCK | {"uri": "https://example.org/other.onnx"}
+    stock = (StockWeights.model_validate(vgg), StockWeights.model_validate(other))
+    found = placed(subject(fpga_spec({"featurizer": "VGG16"})), pool(), stock=stock)
+    assert config(found)["models"][1]["uri"] == vgg["uri"]
+    assert config(placed(subject(fpga_spec()), pool(), stock=stock))["models"][1]["uri"] == STOCK["uri"]
 
 
 def test_weights_that_nobody_has_are_told() -> None:
