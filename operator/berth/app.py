@@ -23,7 +23,7 @@ from berth.kube.client import Api
 from berth.kube.connection import Connection, load_configuration
 from berth.kube.endpoint import Endpoints
 from berth.kube.events import EventRecorder
-from berth.kube.informer import Informer
+from berth.kube.informer import Informer, refuse_to_be_blind
 from berth.kube.lease import Elector, LeaseLost
 from berth.kube.watch import Watch
 from berth.places import PlaceReconciler
@@ -101,8 +101,7 @@ class Operator:
         self._metrics = Metrics()
         self._leading = asyncio.Event()
         namespaces = settings.namespaces or ("",)
-        # Each watch holds a connection for as long as it lasts.
-        watches = len(WATCHED) * len(namespaces)
+        watches = len(WATCHED) * len(namespaces)  # each holds a connection for as long as it lasts
         connection = Connection(
             load_configuration(), connections=settings.connections + watches + _SPARE_CONNECTIONS
         )
@@ -124,8 +123,7 @@ class Operator:
         )
         self._informers = list(self._make_informers(api, namespaces))
         self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
-        follow = partial(Informer, api, observer=self._metrics)
-        self._devices = Devices(follow, time.monotonic)
+        self._devices = Devices(partial(Informer, api, observer=self._metrics), time.monotonic)
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
         clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
@@ -295,7 +293,7 @@ class Operator:
         for watches in self._by_kind().values():
             for each in watches:
                 await each.settled.wait()
-            _refuse_to_be_blind(watches)
+            refuse_to_be_blind(watches)
         # Without the right to see ComputeTargets, only the cluster itself is in reach.
         await self._places_informer.settled.wait()
         await self._elector.acquire()
@@ -349,10 +347,3 @@ class Operator:
 
 def _silence(watch: Watch | Informer) -> Check:
     return Check(f"watch:{watch.resource.plural}", lambda: watch.age, _SILENCE_SECONDS)
-
-
-def _refuse_to_be_blind(watches: Sequence[Watch | Informer]) -> None:
-    """Raise what refuses a kind everywhere; a namespace that is out of reach must not stop the others."""
-    refusals = [each.refusal for each in watches if each.refusal is not None]
-    if len(refusals) == len(watches):
-        raise refusals[0]

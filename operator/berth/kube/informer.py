@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from berth.core.backoff import Backoff
@@ -154,3 +154,18 @@ def tell(
         about = {name: metadata.get(name, "") for name in ("namespace", "name", "uid")}
         logger.exception("Cannot understand a %s", resource.kind, extra={"about": about})
         observer.dropped(resource)
+
+
+class Watching(Protocol):
+    """A watch, and why it cannot be."""
+
+    @property
+    def refusal(self) -> ReconcileError | None:
+        """What the API server answered last, where it refused."""
+
+
+def refuse_to_be_blind(watches: Sequence[Watching]) -> None:
+    """Raise what refuses a kind everywhere; a namespace that is out of reach must not stop the others."""
+    refusals = [each.refusal for each in watches if each.refusal is not None]
+    if len(refusals) == len(watches):
+        raise refusals[0]
