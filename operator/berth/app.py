@@ -14,7 +14,7 @@ import uvloop
 
 from berth.api.common import Target
 from berth.azure.clients import Clients
-from berth.core.errors import ReconcileError
+from berth.core.errors import ReconcileError, describe
 from berth.core.keys import Key
 from berth.core.queue import Priority, WorkQueue
 from berth.core.workers import Workers
@@ -70,10 +70,10 @@ def run(settings: Settings) -> int:
     try:
         uvloop.run(_run(settings))
     except* (LeaseLost, ReconcileError) as errors:
-        logger.error("The operator cannot go on: %s", _causes(errors))  # noqa: TRY400
+        logger.error("The operator cannot go on: %s", describe(errors))  # noqa: TRY400
         code = 1
     except* Exception as errors:
-        logger.exception("The operator failed: %s", _causes(errors))  # noqa: TRY401 - for eyes that skip traces
+        logger.exception("The operator failed: %s", describe(errors))  # noqa: TRY401 - for eyes that skip traces
         code = 1
     return code
 
@@ -85,12 +85,6 @@ async def _run(settings: Settings) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _causes(error: BaseException) -> str:
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(map(_causes, error.exceptions))
-    return f"{type(error).__name__}: {error}"
 
 
 class Operator:
@@ -123,7 +117,7 @@ class Operator:
         )
         self._informers = list(self._make_informers(api, namespaces))
         self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
-        self._devices = Devices(partial(Informer, api, observer=self._metrics), time.monotonic)
+        self._devices = self._make_devices(closing)
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
         clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
@@ -147,6 +141,13 @@ class Operator:
                 yield Informer(
                     api, resource, self._feed, namespace=namespace, labels=SELECT_OWN, observer=self._metrics
                 )
+
+    def _make_devices(self, closing: AsyncExitStack) -> Devices:
+        """Give the watches connections of their own: there are as many as nodes with devices."""
+        connection = Connection(load_configuration(), connections=0)
+        closing.push_async_callback(connection.close)
+        informer = partial(Informer, Api(connection, self._metrics), observer=self._metrics)
+        return Devices(informer, time.monotonic)
 
     def _make_workers(self, reconciler: Reconciler) -> Workers[Key]:
         return Workers(

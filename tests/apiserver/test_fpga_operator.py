@@ -354,3 +354,16 @@ async def test_claims_of_a_device_class_are_made_by_a_template(
     claims = deployment["spec"]["template"]["spec"]["resourceClaims"]
     assert claims == [{"name": "device", "resourceClaimTemplateName": found[0]["metadata"]["name"]}]
     assert rolling(deployment) == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+async def test_more_nodes_than_the_operator_has_connections_are_counted(
+    user: User, pool: Pool, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Each node with devices is a watch, and each watch holds a connection for as long as it lasts."""
+    for number in range(40):
+        await pool.node(f"n{number}", 1)
+    log = tmp_path / "berth-0.log"
+    async with operator(control_plane.kubeconfig, user.namespace, log, connections="10"):
+        await user.apply(served(pool))
+        counted = await user.until(lambda there: "devices" in there["status"].get("fpga", {}))
+    assert counted["status"]["fpga"]["devices"]["free"] == 40
