@@ -95,10 +95,9 @@ class Operator:
         self._metrics = Metrics()
         self._leading = asyncio.Event()
         namespaces = settings.namespaces or ("",)
-        watches = len(WATCHED) * len(namespaces)  # each holds a connection for as long as it lasts
-        connection = Connection(
-            load_configuration(), connections=settings.connections + watches + _SPARE_CONNECTIONS
-        )
+        # Each watch holds a connection for as long as it lasts.
+        held = len(WATCHED) * len(namespaces) + _SPARE_CONNECTIONS
+        connection = Connection(load_configuration(), connections=settings.connections + held)
         closing.push_async_callback(connection.close)
         endpoints = Endpoints()
         closing.push_async_callback(endpoints.close)
@@ -146,8 +145,8 @@ class Operator:
         """Give the watches connections of their own: there are as many as nodes with devices."""
         connection = Connection(load_configuration(), connections=0)
         closing.push_async_callback(connection.close)
-        informer = partial(Informer, Api(connection, self._metrics), observer=self._metrics)
-        return Devices(informer, time.monotonic)
+        api = Api(connection, self._metrics)
+        return Devices(partial(Informer, api, observer=self._metrics), time.monotonic)
 
     def _make_workers(self, reconciler: Reconciler) -> Workers[Key]:
         return Workers(
