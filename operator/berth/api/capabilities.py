@@ -157,10 +157,6 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability("code.credentialsSecretRef", ALL - {Target.IOT_EDGE}, _NO_SECRETS),
     Capability("iotEdge", frozenset({Target.IOT_EDGE}), "remove it, or set spec.target to IoTEdge"),
     Capability("fpga", frozenset({Target.FPGA}), "remove it, or set spec.target to FPGA"),
-    *(
-        Capability(f"fpga.{field}", NOWHERE, f"callers name the tensor {name}; remove it")
-        for field, name in (("inputTensor", "images"), ("outputTensor", "output_alias"))
-    ),
     Capability("", ALL, scheme="https"),
     Capability(
         "", IN_CLOUD, "a device cannot read the cluster; give an https:// or file:// URI", scheme="configmap"

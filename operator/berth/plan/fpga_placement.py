@@ -190,6 +190,8 @@ def _pipeline(subject: FpgaSubject, weights: ModelSource) -> Json:
         "weights": weights.name,
         "classifier": spec.model.name if spec.model else None,
         "port": GRPC_PORT,
+        "inputTensor": fpga.input_tensor,
+        "outputTensor": fpga.output_tensor,
         "maxBatch": fpga.batch_size,
         **{name: value for name, value in runtime.items() if value},
     }

@@ -68,13 +68,15 @@ def test_the_own_runtime_class_and_resource_come_first() -> None:
 
 
 def test_the_container_is_told_of_its_pipeline() -> None:
-    told = config(fpga_subject(fpga_spec({"batchSize": 4})))
+    told = config(fpga_subject(fpga_spec({"batchSize": 4, "outputTensor": "classes"})))
     assert told["port"] == 5001
     assert told["pipeline"] == {
         "featurizer": "ResNet50",
         "weights": "weights",
         "classifier": "iris",
         "port": 8500,
+        "inputTensor": "images",
+        "outputTensor": "classes",
         "maxBatch": 4,
     }
     assert [(model["name"], model["uri"]) for model in told["models"]] == [
