@@ -7,13 +7,14 @@ import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import uvloop
 
 from berth.api.common import Target
 from berth.azure.clients import Clients
-from berth.core.errors import ReconcileError
+from berth.core.errors import ReconcileError, describe
 from berth.core.keys import Key
 from berth.core.queue import Priority, WorkQueue
 from berth.core.workers import Workers
@@ -22,7 +23,7 @@ from berth.kube.client import Api
 from berth.kube.connection import Connection, load_configuration
 from berth.kube.endpoint import Endpoints
 from berth.kube.events import EventRecorder
-from berth.kube.informer import Informer
+from berth.kube.informer import Informer, refuse_to_be_blind
 from berth.kube.lease import Elector, LeaseLost
 from berth.kube.watch import Watch
 from berth.places import PlaceReconciler
@@ -40,6 +41,8 @@ from berth.targets.aci_refusals import Refusals
 from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
+from berth.targets.devices import Devices
+from berth.targets.fpga import FpgaTarget, PoolLook
 from berth.targets.golden import GoldenRequests
 from berth.targets.iot_edge import IotEdgeTarget
 from berth.targets.iot_hubs import HubListings, HubLook, HubSites
@@ -67,10 +70,10 @@ def run(settings: Settings) -> int:
     try:
         uvloop.run(_run(settings))
     except* (LeaseLost, ReconcileError) as errors:
-        logger.error("The operator cannot go on: %s", _causes(errors))  # noqa: TRY400
+        logger.error("The operator cannot go on: %s", describe(errors))  # noqa: TRY400
         code = 1
     except* Exception as errors:
-        logger.exception("The operator failed: %s", _causes(errors))  # noqa: TRY401 - for eyes that skip traces
+        logger.exception("The operator failed: %s", describe(errors))  # noqa: TRY401 - for eyes that skip traces
         code = 1
     return code
 
@@ -84,12 +87,6 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _causes(error: BaseException) -> str:
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(map(_causes, error.exceptions))
-    return f"{type(error).__name__}: {error}"
-
-
 class Operator:
     """One process: watches always, and acts while it leads."""
 
@@ -99,10 +96,8 @@ class Operator:
         self._leading = asyncio.Event()
         namespaces = settings.namespaces or ("",)
         # Each watch holds a connection for as long as it lasts.
-        watches = len(WATCHED) * len(namespaces)
-        connection = Connection(
-            load_configuration(), connections=settings.connections + watches + _SPARE_CONNECTIONS
-        )
+        held = len(WATCHED) * len(namespaces) + _SPARE_CONNECTIONS
+        connection = Connection(load_configuration(), connections=settings.connections + held)
         closing.push_async_callback(connection.close)
         endpoints = Endpoints()
         closing.push_async_callback(endpoints.close)
@@ -121,13 +116,21 @@ class Operator:
         )
         self._informers = list(self._make_informers(api, namespaces))
         self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
+        self._devices = self._make_devices(closing)
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
         clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
         golden = GoldenRequests(api, endpoints.post, self._queue.add)
         probes = Probes(endpoints.is_ready, self._queue.add)
-        aci, edge, place_reconciler = self._make_remote(api, clients, probes, golden)
-        self._workers = self._make_workers(self._make_reconciler(api, golden, aci, edge))
+        places = Places(
+            api,
+            self._feed.stores[COMPUTE_TARGETS],
+            clients,
+            settings.operator_namespace,
+            is_blind=lambda: self._places_informer.refusal is not None,
+        )
+        aci, edge, place_reconciler = self._make_remote(api, clients, places, probes, golden)
+        self._workers = self._make_workers(self._make_reconciler(api, golden, places, aci, edge))
         self._place_workers = self._make_place_workers(place_reconciler)
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
 
@@ -137,6 +140,13 @@ class Operator:
                 yield Informer(
                     api, resource, self._feed, namespace=namespace, labels=SELECT_OWN, observer=self._metrics
                 )
+
+    def _make_devices(self, closing: AsyncExitStack) -> Devices:
+        """Give the watches connections of their own: there are as many as nodes with devices."""
+        connection = Connection(load_configuration(), connections=0)
+        closing.push_async_callback(connection.close)
+        api = Api(connection, self._metrics)
+        return Devices(partial(Informer, api, observer=self._metrics), time.monotonic)
 
     def _make_workers(self, reconciler: Reconciler) -> Workers[Key]:
         return Workers(
@@ -158,18 +168,10 @@ class Operator:
         )
 
     def _make_remote(
-        self, api: Api, clients: Clients, probes: Probes, golden: GoldenRequests
+        self, api: Api, clients: Clients, places: Places, probes: Probes, golden: GoldenRequests
     ) -> tuple[AciTarget, IotEdgeTarget, PlaceReconciler]:
         """All see Azure by the same lists."""
-        namespace = self._settings.operator_namespace
-        places = Places(
-            api,
-            self._feed.stores[COMPUTE_TARGETS],
-            clients,
-            namespace,
-            is_blind=lambda: self._places_informer.refusal is not None,
-        )
-        contents = Contents(api, namespace, self._feed.stores[SECRETS])
+        contents = Contents(api, self._settings.operator_namespace, self._feed.stores[SECRETS])
         listings = Listings(interval=INTERVAL_SECONDS, clock=time.monotonic)
         refusals = Refusals(time.monotonic)
         target = AciTarget(
@@ -192,6 +194,7 @@ class Operator:
             refusals=refusals,
             sweeper=self._make_sweeper(api, places, contents, listings),
             hubs=hubs,
+            pools=PoolLook(self._devices, self._place_queue.add),
             users=self._feed.users,
             clock=_now,
         )
@@ -220,7 +223,7 @@ class Operator:
         return target, HubLook(sites, contents, listings)
 
     def _make_reconciler(
-        self, api: Api, golden: GoldenRequests, aci: AciTarget, edge: IotEdgeTarget
+        self, api: Api, golden: GoldenRequests, places: Places, aci: AciTarget, edge: IotEdgeTarget
     ) -> Reconciler:
         image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
         aks = AksTarget(
@@ -230,9 +233,18 @@ class Operator:
             image=image,
             golden=golden,
         )
+        fpga = FpgaTarget(
+            aks,
+            api,
+            pools=places,
+            devices=self._devices,
+            image=image,
+            stock=self._settings.featurizers,
+            wake=self._queue.add,
+        )
         return Reconciler(
             self._feed.stores[MODEL_DEPLOYMENTS],
-            {Target.AKS: aks, Target.ACI: aci, Target.IOT_EDGE: edge},
+            {Target.AKS: aks, Target.ACI: aci, Target.IOT_EDGE: edge, Target.FPGA: fpga},
             api=api,
             recorder=self._recorder,
             clock=_now,
@@ -270,6 +282,7 @@ class Operator:
         yield self._heartbeat.run()
         yield self._recorder.run()
         yield self._places_informer.run()
+        yield self._devices.run()
         yield self._workers.run(self._leading)
         yield self._place_workers.run(self._leading)
         yield self._resync()
@@ -280,7 +293,7 @@ class Operator:
         for watches in self._by_kind().values():
             for each in watches:
                 await each.settled.wait()
-            _refuse_to_be_blind(watches)
+            refuse_to_be_blind(watches)
         # Without the right to see ComputeTargets, only the cluster itself is in reach.
         await self._places_informer.settled.wait()
         await self._elector.acquire()
@@ -334,10 +347,3 @@ class Operator:
 
 def _silence(watch: Watch | Informer) -> Check:
     return Check(f"watch:{watch.resource.plural}", lambda: watch.age, _SILENCE_SECONDS)
-
-
-def _refuse_to_be_blind(watches: Sequence[Watch | Informer]) -> None:
-    """Raise what refuses a kind everywhere; a namespace that is out of reach must not stop the others."""
-    refusals = [each.refusal for each in watches if each.refusal is not None]
-    if len(refusals) == len(watches):
-        raise refusals[0]

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from berth.api.compute_target import ComputeTargetKind, ComputeTargetStatus
 from berth.api.conditions import Condition, Reason
+from berth.api.fpga_place import FpgaPlaceStatus
 from berth.api.iot_hub import IotEdgePlaceStatus
 from berth.core.errors import Postponed, ReconcileError, Terminal
 from berth.core.keys import Key
@@ -49,6 +50,16 @@ class HubLooks(Protocol):
         """Read what is used and free in a hub."""
 
 
+class PoolLooks(Protocol):
+    """Looks at node pools."""
+
+    def look(self, place: Place) -> FpgaPlaceStatus | None:
+        """Count what is used and free in a pool."""
+
+    def forget(self, key: Key) -> None:
+        """Tell a ComputeTarget no more of its devices."""
+
+
 class PlaceReconciler:
     """Keeps the status of ComputeTargets true, and those that are in use from vanishing."""
 
@@ -62,6 +73,7 @@ class PlaceReconciler:
         refusals: Refusals,
         sweeper: Sweeper,
         hubs: HubLooks,
+        pools: PoolLooks,
         users: Callable[[Key], Sequence[Key]],
         clock: Callable[[], datetime],
     ) -> None:
@@ -72,6 +84,7 @@ class PlaceReconciler:
         self._refusals = refusals
         self._sweeper = sweeper
         self._hubs = hubs
+        self._pools = pools
         self._users = users
         self._clock = clock
 
@@ -80,6 +93,7 @@ class PlaceReconciler:
         place = self._places.get(key)
         if place is None:
             self._sweeper.forget(key)
+            self._pools.forget(key)
             return Done()
         users = self._users(key)
         if users and place.metadata.deletion_timestamp is None:  # what goes already takes no finalizer
@@ -107,6 +121,8 @@ class PlaceReconciler:
         try:
             if place.spec.kind is ComputeTargetKind.IOT_EDGE:
                 return PlaceObservation(hub=await self._hubs.look(place), users=users)
+            if place.spec.kind is ComputeTargetKind.FPGA:
+                return PlaceObservation(pool=self._pools.look(place), users=users)
             site = await self._places.site(place)
             room, refused = await self._room(site), self._refusals.of(site)
             verdict = _verdict(refused) if refused else None

@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from berth.api.fpga_place import StockWeights
+
 
 class Settings(BaseSettings):
     """What an installation decides; the chart sets all of it."""
@@ -22,6 +24,8 @@ class Settings(BaseSettings):
     scoring_image: str = f"ghcr.io/berth-dev/berth-scoring:{version('berth')}"
     """The image for every ModelDeployment without one of its own."""
     scoring_image_pull_policy: str = "IfNotPresent"
+    featurizers: tuple[StockWeights, ...] = ()
+    """Stock weights for FPGA where a ComputeTarget has none, as JSON."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """ModelDeployments that are reconciled at the same time."""
     connections: Annotated[int, Field(ge=10, le=1000)] = 20

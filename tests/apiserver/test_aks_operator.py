@@ -255,21 +255,6 @@ async def test_suspended_means_hands_off(served: User) -> None:
     assert condition(await served.until_ready(), "Suspended") == {}
 
 
-OTHER_TARGETS = {
-    "FPGA": {"fpga": {"featurizer": "ResNet50"}},
-}
-
-
-@pytest.mark.parametrize(("target", "more"), OTHER_TARGETS.items(), ids=OTHER_TARGETS)
-async def test_a_target_without_an_adapter_says_so(
-    user: User, berth: Process, target: str, more: dict[str, Any]
-) -> None:
-    await user.apply(spec(target=target, **more))
-    stalled = await user.until(is_stalled)
-    assert condition(stalled, "Stalled")["reason"] == "TargetNotAvailable"
-    assert condition(stalled, "Ready")["status"] == "False"
-
-
 STRANGERS: dict[str, tuple[Resource, dict[str, Any]]] = {
     "Service": (SERVICES, {"spec": {"selector": {"app": "other"}, "ports": [{"port": 80}]}}),
     "Deployment": (

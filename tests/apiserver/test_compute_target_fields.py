@@ -100,4 +100,6 @@ def test_every_field_of_the_spec_is_in_the_walk() -> None:
 def _numbered(item: Any, number: int) -> Any:
     if isinstance(item, str):
         return f"{item}{number}"
+    if isinstance(item, int):
+        return item + number
     return item | {name: f"{item[name]}{number}" for name in ("server",) if name in item}

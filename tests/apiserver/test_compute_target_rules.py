@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_requests import COMPUTE_TARGETS, ApiServer, compute_target
-from compute_targets import BASE, CLIENT, CUSTOM, HUB, IDENTITY, ROOT, TENANT, built
+from compute_targets import BASE, CLIENT, CUSTOM, HUB, IDENTITY, POOL, ROOT, TENANT, built
 from manifests import put
 from schema_walk import Schema, fields, leaves
 
@@ -29,6 +29,64 @@ RULES: list[Example] = [
         "iotEdge is for kind IoTEdge",
         {"kind": "ACI", "aci": BASE["aci"], "iotEdge": HUB["iotEdge"]},
         {"iotEdge": None},
+    ),
+    (
+        "a toleration with operator Exists takes no value",
+        {"fpga.tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]},
+        {"fpga.tolerations[].operator": "Equal"},
+    ),
+    (
+        "a toleration without key needs operator Exists",
+        {"fpga.tolerations": [{"effect": "NoSchedule"}]},
+        {"fpga.tolerations[].operator": "Exists"},
+    ),
+    (
+        "tolerationSeconds needs effect NoExecute",
+        {"fpga.tolerations": [{"key": "a", "tolerationSeconds": 3}]},
+        {"fpga.tolerations[].effect": "NoExecute"},
+    ),
+    (
+        "key of a toleration must be [PREFIX/]NAME",
+        {"fpga.tolerations": [{"key": "gpu type", "operator": "Exists"}]},
+        {"fpga.tolerations[].key": "nvidia.com/gpu"},
+    ),
+    (
+        "a key of nodeSelector must be [PREFIX/]NAME",
+        {"fpga.nodeSelector": {"a/b/c": "fpga"}},
+        {"fpga.nodeSelector": {"b/c": "fpga"}},
+    ),
+    (
+        "a value of nodeSelector must be empty",
+        {"fpga.nodeSelector": {"pool": "large FPGA"}},
+        {"fpga.nodeSelector": {"pool": "large-FPGA"}},
+    ),
+    ("kind FPGA needs fpga", {"kind": "FPGA", "aci": None}, {"fpga": POOL["fpga"]}),
+    ("fpga is for kind FPGA", {"kind": "ACI", "aci": BASE["aci"], "fpga": POOL["fpga"]}, {"fpga": None}),
+    ("remove cloud and credentials", {**POOL, "aci": None, "cloud.name": "AzureChina"}, {"cloud": None}),
+    (
+        "remove cloud and credentials",
+        {**POOL, "aci": None, "credentials.clientId": CLIENT},
+        {"credentials": None},
+    ),
+    (
+        "fpga needs either resourceName or deviceClassName",
+        {"fpga.resourceName": None, "fpga.scalesFromZero": True},
+        {"fpga.resourceName": "example.org/card"},
+    ),
+    (
+        "fpga needs either resourceName or deviceClassName",
+        {"fpga.deviceClassName": "example.org", "fpga.dynamicResources": True},
+        {"fpga.resourceName": None},
+    ),
+    (
+        "deviceClassName needs dynamicResources",
+        {"fpga.resourceName": None, "fpga.deviceClassName": "example.org"},
+        {"fpga.dynamicResources": True},
+    ),
+    (
+        "hugepages takes names such as hugepages-2Mi",
+        {"fpga.hugepages": {"memory": "1Gi"}},
+        {"fpga.hugepages": {"hugepages-1Gi": "1Gi"}},
     ),
     (
         "resourceId must be that of an IoT hub",
@@ -118,6 +176,17 @@ OBSERVED = {
         "units": 2,
         "deployments": {"own": 3, "used": 7, "limit": 100},
         "devices": {"connected": 40, "all": 41},
+    },
+    "fpga": {
+        "nodes": 2,
+        "devices": {
+            "resourceName": "fpga.example.com/arria10",
+            "total": 4,
+            "allocated": 3,
+            "free": 1,
+            "pending": 0,
+        },
+        "holders": [{"name": "demo/iris", "devices": 3}],
     },
 }
 

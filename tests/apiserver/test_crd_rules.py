@@ -79,6 +79,30 @@ RULES: list[Example] = [
         {"env": [{"name": "AZURE_CLIENT_ID", "value": "1"}]},
     ),
     ("target IoTEdge needs iotEdge", "IoTEdge", {"iotEdge": None}, {"iotEdge": {"deviceId": "press-7"}}),
+    (
+        "target FPGA needs computeTargetRef",
+        "FPGA",
+        {"computeTargetRef": None, "fpga.weights.uri": MODEL["uri"]},
+        {"fpga.device.resourceName": "example.org/card"},
+    ),
+    (
+        "fpga.progressDeadlineSeconds (default 600) must be greater",
+        "FPGA",
+        {"fpga.progressDeadlineSeconds": 310},
+        {"fpga.progressDeadlineSeconds": 311},
+    ),
+    (
+        "fpga.progressDeadlineSeconds (default 600) must be greater",
+        "FPGA",
+        {"probes.startup.budgetSeconds": 600},
+        {"fpga.progressDeadlineSeconds": 601},
+    ),
+    (
+        "preemption needs priorityClassName",
+        "FPGA",
+        {"fpga.preemption": "PreemptLowerPriority"},
+        {"fpga.priorityClassName": "latency"},
+    ),
     ("target FPGA needs fpga.featurizer", "FPGA", {"fpga": {}}, {"image": "team/scorer:1"}),
     ("target FPGA needs fpga.featurizer", "FPGA", {"fpga": None}, {"fpga": {"featurizer": "VGG16"}}),
     (

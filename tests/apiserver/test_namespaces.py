@@ -89,7 +89,7 @@ async def test_without_rights_to_compute_targets_the_cluster_serves_and_all_else
         await user.apply(aci_spec(computeTargetRef={"name": "dev"}), name="far")
         told = condition(await user.until(is_stalled, name="far"), "Stalled")
         assert told["reason"] == "TargetNotAvailable"
-        assert "watchNamespaces: it serves target AKS alone" in told["message"]
+        assert "watchNamespaces: it serves target AKS, and FPGA without computeTargetRef" in told["message"]
         await user.apply()
         await user.until_ready()
         await user.delete(name="far")

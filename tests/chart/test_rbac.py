@@ -28,6 +28,10 @@ OF_THE_CLUSTER = {
     ("berth.dev", "computetargets"): {"list", "watch", "patch"},
     ("berth.dev", "computetargets/status"): {"patch"},
     ("", "namespaces"): {"get"},
+    ("", "nodes"): {"list", "watch"},
+    ("", "pods"): {"list", "watch"},
+    ("scheduling.k8s.io", "priorityclasses"): {"get"},
+    ("resource.k8s.io", "resourceclaimtemplates"): {"get", "create", "patch"},
 }
 
 

@@ -1,5 +1,6 @@
 """What the chart makes of its values."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 from berth.settings import Settings
 
 Render = Callable[..., Any]
+DIGEST = "abcdef0123456789" * 4
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +82,14 @@ def test_settings_reach_the_operator(render: Render) -> None:
         "operator.logLevel=DEBUG",
         "scoringImage.pullPolicy=Never",
         "watchNamespaces={team-a,team-b}",
+        "featurizers[0].featurizer=VGG16",
+        "featurizers[0].uri=https://example.org/vgg.onnx",
+        f"featurizers[0].sha256={DIGEST}",
     )
-    assert manifests.environment == {
+    weights = {"featurizer": "VGG16", "sha256": DIGEST, "uri": "https://example.org/vgg.onnx"}
+    environment = manifests.environment
+    assert json.loads(environment.pop("BERTH_FEATURIZERS")) == [weights]
+    assert environment == {
         "BERTH_LEASE_NAME": "berth-leader",
         "BERTH_NAMESPACES": "team-a,team-b",
         "BERTH_SCORING_IMAGE": "ghcr.io/berth-dev/berth-scoring:0.1.0",

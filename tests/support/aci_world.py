@@ -8,6 +8,7 @@ from typing import Any
 
 from azure_emulator import CLIENT, REGION, RESOURCE_GROUP, SECRET, SUBSCRIPTION, TENANT
 from container_groups import IMAGE, aci_spec
+from no_pools import NoPools
 from simulated_cluster import SimulatedCluster
 
 from berth.api.azure import Cloud, Credentials
@@ -260,6 +261,7 @@ class World(SweepObserver):
             refusals=refusals,
             sweeper=self.sweeper,
             hubs=NoHubs(),
+            pools=NoPools(),
             users=self.feed.users,
             clock=self.clock.now,
         )

@@ -25,16 +25,22 @@ BASE: Spec = {
     "aci": {"subscriptionId": SUBSCRIPTION, "resourceGroup": "models", "location": "eastus"},
 }
 HUB: Spec = {"kind": "IoTEdge", "iotEdge": {"hostName": "plants.azure-devices.net"}}
+POOL: Spec = {"kind": "FPGA", "fpga": {"resourceName": "fpga.example.com/arria10"}}
 CUSTOM = {
     "cloud.name": "Custom",
     "cloud.resourceManager": "https://management.example.org:8443",
     "cloud.authority": "https://login.example.org/",
 }
 SECRET = {"credentials.tenantId": TENANT, "credentials.clientId": CLIENT}
+STOCK = {".featurizer": "ResNet50", ".uri": "https://example.org/resnet50.onnx", ".sha256": "0a" * 32}
 LABEL = {".operator": "Exists", ".key": "team"}
 
 VALUES: dict[str, list[Case]] = {
-    "kind": [Case("ACI"), Case("IoTEdge", {"aci": None, "iotEdge.hostName": "plants.azure-devices.net"})],
+    "kind": [
+        Case("ACI"),
+        Case("IoTEdge", {"aci": None, "iotEdge.hostName": "plants.azure-devices.net"}),
+        Case("FPGA", {"aci": None, "fpga.resourceName": "fpga.example.com/arria10"}),
+    ],
     "cloud.name": [
         Case("AzurePublic"),
         Case("AzureGovernment"),
@@ -83,6 +89,30 @@ VALUES: dict[str, list[Case]] = {
     "iotEdge.defaults.registries[].secretRef.name": [
         Case("registry", {"iotEdge.defaults.registries[].server": "registry.example.org"})
     ],
+    "fpga.resourceName": [Case("fpga.example.com/arria10")],
+    "fpga.deviceClassName": [
+        Case("fpga.example.com", {"fpga.dynamicResources": True, "fpga.resourceName": None})
+    ],
+    "fpga.dynamicResources": [Case(True), Case(False)],
+    "fpga.nodeSelector": [Case({"pool": "fpga"})],
+    "tolerations[].key": [Case("sku")],
+    "tolerations[].operator": [Case("Exists"), Case("Equal", {".key": "sku"})],
+    "tolerations[].value": [Case("fpga", {".key": "sku"})],
+    "tolerations[].effect": [Case("NoSchedule", {".operator": "Exists"})],
+    "tolerationSeconds": [Case(0, {".operator": "Exists", ".effect": "NoExecute"})],
+    "fpga.runtimeClassName": [Case("fpga")],
+    "fpga.hugepages": [Case({"hugepages-2Mi": "512Mi", "hugepages-1Gi": 1})],
+    "fpga.supplementalGroups": [Case([1, 2**31 - 1])],
+    "featurizers[].featurizer": [Case("ResNet50", STOCK), Case("SSDVGG", STOCK)],
+    "featurizers[].uri": [
+        Case("https://example.org/resnet50.onnx", STOCK),
+        Case("file:///resnet50.onnx", STOCK),
+    ],
+    "featurizers[].sha256": [Case("0123456789abcdef" * 4, STOCK)],
+    "fpga.executionProvider": [Case("CPUExecutionProvider"), Case("VitisAIExecutionProvider")],
+    "fpga.providerOptions": [Case({"target": "u250"})],
+    "fpga.deviceFiles": [Case(["/dev/acl*"])],
+    "fpga.scalesFromZero": [Case(True), Case(False)],
     "quota.deployments": [Case(0), Case(100)],
     "quota.containerGroups": [Case(0), Case(20), Case(10_000)],
 }
@@ -95,8 +125,8 @@ def cases_of(path: str) -> list[Case]:
 
 def built(values: dict[str, Any]) -> Spec:
     """Give a base with values at paths, and what is required wherever an object has been begun."""
-    is_hub = any(path.startswith("iotEdge") and value is not None for path, value in values.items())
-    spec = copy.deepcopy(HUB if is_hub else BASE)
+    kinds = {path.partition(".")[0] for path, value in values.items() if value is not None}
+    spec = copy.deepcopy(HUB if "iotEdge" in kinds else POOL if "fpga" in kinds else BASE)
     for path, value in values.items():
         put(spec, path, value)
     whole: Spec = complete(SPEC, spec, values=cases_of)

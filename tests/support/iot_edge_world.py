@@ -8,6 +8,7 @@ from aci_world import OPERATOR_NAMESPACE, Clock, Killed, StatefulCluster
 from azure_emulator import CLIENT, SECRET, TENANT
 from container_groups import IMAGE
 from iot_hub_emulator import BASE_PRIORITY, KEY, base_content
+from no_pools import NoPools
 
 from berth.api.azure import Cloud, Credentials
 from berth.api.common import Target
@@ -187,6 +188,7 @@ class EdgeWorld:
             refusals=Refusals(self.clock.monotonic),
             sweeper=NoSweep(),  # type: ignore[arg-type]  # groups are not in this world
             hubs=HubLook(sites, contents, listings),
+            pools=NoPools(),
             users=self.feed.users,
             clock=self.now,
         )

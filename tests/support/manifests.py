@@ -19,7 +19,12 @@ BASES: dict[str, Spec] = {
         "model": MODEL,
         "iotEdge": {"deviceId": "press-7"},
     },
-    "FPGA": {"target": "FPGA", "model": MODEL, "fpga": {"featurizer": "ResNet50"}},
+    "FPGA": {
+        "target": "FPGA",
+        "computeTargetRef": {"name": "devices"},
+        "model": MODEL,
+        "fpga": {"featurizer": "ResNet50"},
+    },
 }
 
 
@@ -171,7 +176,7 @@ VALUES: dict[str, list[Case]] = {
     "imagePullSecrets[].name": [Case("registry")],
     "serviceAccountName": [Case("models")],
     "aks.progressDeadlineSeconds": [Case(86_400), Case(311)],
-    "fpga.progressDeadlineSeconds": [Case(1), Case(86_400)],
+    "fpga.progressDeadlineSeconds": [Case(86_400), Case(311)],
     "aci.location": [Case("westeurope")],
     "aci.dnsNameLabel": [Case("iris-team-a")],
     "aci.subnetId": [Case(SUBNET)],
@@ -236,6 +241,7 @@ VALUES: dict[str, list[Case]] = {
     "device.count": [Case(1), Case(16)],
     "runtimeClassName": [Case("fpga")],
     "priorityClassName": [Case("latency")],
+    "preemption": [Case("Never"), Case("PreemptLowerPriority", {"fpga.priorityClassName": "latency"})],
 }
 
 

@@ -135,10 +135,11 @@ class User:
         holds: Callable[[Object], bool],
         resource: Resource = MODEL_DEPLOYMENTS,
         name: str = "iris",
+        seconds: int = WAIT_SECONDS,
     ) -> Object:
         """Wait until an object is there for which this holds, and return it."""
         seen: Object | None = None
-        for _ in range(WAIT_SECONDS * 20):
+        for _ in range(seconds * 20):
             seen = await self.get(resource, name)
             if seen is not None and holds(seen):
                 return seen

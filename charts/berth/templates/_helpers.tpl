@@ -92,7 +92,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [create, patch]
 {{- end }}
 
-{{- /* Places outside the cluster belong to no namespace: an operator of single namespaces does without. */}}
+{{- /* Places belong to no namespace: an operator of single namespaces does without. */}}
 {{- define "berth.clusterRules" -}}
 - apiGroups: [berth.dev]
   resources: [computetargets]
@@ -111,4 +111,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
+# Exclusive devices: what nodes offer, and what the pods on those nodes and the waiting ones ask for.
+- apiGroups: [""]
+  resources: [nodes, pods]
+  verbs: [list, watch]
+- apiGroups: [scheduling.k8s.io]
+  resources: [priorityclasses]
+  verbs: [get]
+# Claims on the devices of a DRA class.
+- apiGroups: [resource.k8s.io]
+  resources: [resourceclaimtemplates]
+  verbs: [get, create, patch]
 {{- end }}

@@ -12,7 +12,7 @@ ALL = frozenset(Target)
 NOWHERE: frozenset[Target] = frozenset()
 IN_CLUSTER = frozenset({Target.AKS, Target.FPGA})
 IN_CLOUD = IN_CLUSTER | {Target.ACI}
-IN_AZURE = frozenset({Target.AKS, Target.ACI})
+BY_IDENTITY = frozenset({Target.AKS, Target.ACI, Target.FPGA})
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability("auth.mode", IN_CLOUD, "callers are on the device; use None", value=AuthMode.KEY),
     Capability(
         "tls",
-        frozenset({Target.ACI}),
+        frozenset({Target.ACI, Target.FPGA}),
         "end TLS in an Ingress or Gateway in front of the Service, and remove it",
     ),
     Capability("dataCollection", NOWHERE, "record requests in spec.code, and remove it"),
@@ -163,7 +163,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     ),
     Capability("", IN_CLUSTER, "only pods mount volumes; give an https:// or file:// URI", scheme="pvc"),
     Capability("", ALL, scheme="file"),
-    *(_remote(scheme, IN_AZURE) for scheme in STORAGE_SCHEMES),
+    *(_remote(scheme, BY_IDENTITY) for scheme in STORAGE_SCHEMES),
     *(_remote(scheme, NOWHERE) for scheme in ("s3", "gs")),
     Capability("", NOWHERE, "give https://huggingface.co/ORG/REPO/resolve/REVISION/FILE", scheme="hf"),
     Capability("", NOWHERE, "build the model into spec.image and give a file:// URI", scheme="oci"),

@@ -7,6 +7,7 @@ from berth.api.azure import Cloud, Credentials, GroupDefaults, Guid, Location, R
 from berth.api.base import ApiModel, ListMap, Rule
 from berth.api.common import DNS_NAME, LabelValue, keys_like_labels
 from berth.api.conditions import Condition
+from berth.api.fpga_place import FpgaPlace, FpgaPlaceStatus
 from berth.api.iot_hub import IotEdgePlace, IotEdgePlaceStatus
 
 KIND = "ComputeTarget"
@@ -24,6 +25,7 @@ class ComputeTargetKind(StrEnum):
 
     ACI = "ACI"
     IOT_EDGE = "IoTEdge"
+    FPGA = "FPGA"
 
 
 class LabelOperator(StrEnum):
@@ -127,6 +129,8 @@ class ComputeTargetSpec(ApiModel):
     """Where container groups are made, for kind `ACI`."""
     iot_edge: IotEdgePlace | None = None
     """The hub of the devices, for kind `IoTEdge`."""
+    fpga: FpgaPlace | None = None
+    """The node pool, for kind `FPGA`."""
 
     rules = (
         Rule(
@@ -138,6 +142,16 @@ class ComputeTargetSpec(ApiModel):
         Rule(
             "self.kind == 'IoTEdge' || !has(self.iotEdge)",
             "iotEdge is for kind IoTEdge: remove it, or give that kind",
+        ),
+        Rule(
+            "self.kind != 'FPGA' || has(self.fpga)",
+            "kind FPGA needs fpga with resourceName or deviceClassName",
+        ),
+        Rule("self.kind == 'FPGA' || !has(self.fpga)", "fpga is for kind FPGA: remove it, or give that kind"),
+        Rule(
+            "self.kind != 'FPGA' || (self.cloud.name == 'AzurePublic' && !has(self.credentials.tenantId)"
+            " && !has(self.credentials.clientId) && !has(self.credentials.secretRef))",
+            "kind FPGA means the operator's own cluster: remove cloud and credentials",
         ),
         Rule(
             "!has(self.iotEdge) || !has(self.iotEdge.connectionStringRef)"
@@ -188,15 +202,17 @@ class ComputeTargetStatus(ApiModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32), ListMap("type")] | None = None
     """`Ready` always; `Reconciling` and `Stalled` only when true; others tell the steps."""
     last_seen: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
-    """When Azure was last asked."""
+    """When Azure, or the cluster, was last asked."""
     aci: AciPlaceStatus | None = None
     """What is used and free, for kind `ACI`."""
     iot_edge: IotEdgePlaceStatus | None = None
     """What is used and free, for kind `IoTEdge`."""
+    fpga: FpgaPlaceStatus | None = None
+    """What is used and free, for kind `FPGA`."""
 
 
 class ComputeTarget(ApiModel):
-    """A place outside the cluster that many ModelDeployments share."""
+    """A place that many ModelDeployments share: outside the cluster, or a pool of its nodes."""
 
     spec: ComputeTargetSpec
     """A place, how to reach it, and who may use it."""

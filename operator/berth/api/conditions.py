@@ -29,6 +29,7 @@ class ConditionType(StrEnum):
     CREDENTIALS_ACCEPTED = "CredentialsAccepted"
     REGION_AVAILABLE = "RegionAvailable"
     HUB_AVAILABLE = "HubAvailable"
+    DEVICES_AVAILABLE = "DevicesAvailable"
     IN_USE = "InUse"
     SUSPENDED = "Suspended"
 
@@ -99,6 +100,13 @@ class Reason(StrEnum):
     HUB_NOT_FOUND = "HubNotFound"
     TIER_NOT_SUPPORTED = "TierNotSupported"
     READ_ONLY_DISABLED_SUBSCRIPTION = "ReadOnlyDisabledSubscription"
+    # exclusive devices
+    DEVICES_AVAILABLE = "DevicesAvailable"
+    DEVICES_IN_USE = "DevicesInUse"
+    DEVICE_NOT_OFFERED = "DeviceNotOffered"
+    WAITING_FOR_CAPACITY = "WaitingForCapacity"
+    NO_CAPACITY = "NoCapacity"
+    PREEMPTION_NOT_ALLOWED = "PreemptionNotAllowed"
     # the fleet
     COUNTING_DEVICES = "CountingDevices"
     NO_DEVICES = "NoDevices"

@@ -11,6 +11,7 @@ from berth.api.source import Source
 TensorName = Annotated[
     str, StringConstraints(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_./:-]*$")
 ]
+ExtendedResource = Annotated[str, StringConstraints(max_length=317, pattern=rf"^{EXTENDED_RESOURCE}$")]
 
 
 class Featurizer(StrEnum):
@@ -26,16 +27,10 @@ class Featurizer(StrEnum):
 class Device(ApiModel):
     """The devices of each replica."""
 
-    resource_name: (
-        Annotated[
-            str,
-            StringConstraints(max_length=317, pattern=rf"^{EXTENDED_RESOURCE}$"),
-        ]
-        | None
-    ) = None
+    resource_name: ExtendedResource | None = None
     """Extended resource of the device plugin. Without it, that of the ComputeTarget."""
     device_class_name: ObjectName | None = None
-    """DeviceClass of a DRA driver, instead of an extended resource."""
+    """DeviceClass of a DRA driver, instead of an extended resource; the ComputeTarget must allow it."""
     count: Annotated[int, Field(ge=1, le=16)] = 1
     """Devices of each replica; each is used by one replica alone."""
 
@@ -45,6 +40,13 @@ class Device(ApiModel):
             "a device is named by resourceName or by deviceClassName, not by both",
         ),
     )
+
+
+class Preemption(StrEnum):
+    """Whether pods may end others for the devices that those hold."""
+
+    NEVER = "Never"
+    LOWER_PRIORITY = "PreemptLowerPriority"
 
 
 class FpgaTarget(ApiModel):
@@ -70,9 +72,20 @@ class FpgaTarget(ApiModel):
     """Taints that the pods tolerate, besides those of the ComputeTarget."""
     runtime_class_name: ObjectName | None = None
     """Runtime class of the pods. Without it, that of the ComputeTarget."""
+    service_account_name: ObjectName | None = None
+    """Service account of the pods, for workload identity; its token for the API server is never mounted."""
     priority_class_name: ObjectName | None = None
-    """Priority class of the pods; they pre-empt others only if it says so."""
+    """Priority class of the pods, which also protects them from those of lower priority."""
+    preemption: Preemption = Preemption.NEVER
+    """`PreemptLowerPriority` lets the pods end others of lower priority, where their priority class does."""
     image_pull_secrets: PullSecrets | None = None
     """Secrets with the registries' credentials."""
     progress_deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
-    """Seconds that a rollout may take before the deployment counts as stalled."""
+    """Seconds that a rollout may take besides the end of an old pod, before it counts as stalled."""
+
+    rules = (
+        Rule(
+            "self.preemption == 'Never' || has(self.priorityClassName)",
+            "preemption needs priorityClassName: pods without a priority class have nobody to pre-empt",
+        ),
+    )

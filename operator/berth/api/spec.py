@@ -25,6 +25,7 @@ from berth.api.source import Code, ModelSource
 
 _KEY_BY_DEFAULT = frozenset({Target.AKS})
 _AKS_BY_DEFAULT = AksTarget()
+_FPGA_BY_DEFAULT = FpgaTarget()
 _PINNED = "(@sha256:[0-9a-f]{64}|:[^/:@]+)$"
 _ROUTES_OF = "self.iotEdge.routes"
 _ROUTES = "(has(self.iotEdge) && has(self.iotEdge.routes))"
@@ -70,7 +71,7 @@ class ModelDeploymentSpec(ApiModel):
         ]
         | None
     ) = None
-    """Own image instead of Berth's: listens on port 5001, answers `GET /` with 200 while it can score."""
+    """Own image: answers on port 5001, `GET /` with 200 while it can score; on FPGA by gRPC on port 8500."""
     image_server: ImageServer | None = None
     """Whose server runs in `image`: `Own` (also if absent), or `Berth` if it is built on Berth's image."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=256), ListMap("name")] | None = None
@@ -183,6 +184,17 @@ class ModelDeploymentSpec(ApiModel):
             "target FPGA needs fpga.featurizer, or an image that brings its own",
         ),
         Rule(
+            "self.target != 'FPGA' || has(self.computeTargetRef)"
+            " || (has(self.fpga) && has(self.fpga.device.resourceName))",
+            "target FPGA needs computeTargetRef with the name of a ComputeTarget of kind FPGA,"
+            " or fpga.device.resourceName",
+        ),
+        Rule(
+            "self.target != 'FPGA' || self.probes.startup.budgetSeconds"
+            " < (has(self.fpga) ? self.fpga.progressDeadlineSeconds : 600)",
+            "fpga.progressDeadlineSeconds (default 600) must be greater than probes.startup.budgetSeconds",
+        ),
+        Rule(
             "self.target != 'AKS' || self.probes.startup.budgetSeconds"
             " < (has(self.aks) ? self.aks.progressDeadlineSeconds : 600)",
             "aks.progressDeadlineSeconds (default 600) must be greater than probes.startup.budgetSeconds",
@@ -211,3 +223,8 @@ class ModelDeploymentSpec(ApiModel):
     def aks_settings(self) -> AksTarget:
         """The settings of the target `AKS` in effect."""
         return self.aks or _AKS_BY_DEFAULT
+
+    @property
+    def fpga_settings(self) -> FpgaTarget:
+        """The settings of the target `FPGA` in effect."""
+        return self.fpga or _FPGA_BY_DEFAULT

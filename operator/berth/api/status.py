@@ -5,6 +5,7 @@ from pydantic import Field, StringConstraints
 from berth.api.aks import ServiceType
 from berth.api.base import ApiModel, ListMap
 from berth.api.conditions import Condition
+from berth.api.fpga_place import FpgaStatus
 from berth.api.serving import AuthMode
 
 Text = Annotated[str, StringConstraints(max_length=1024)]
@@ -132,3 +133,5 @@ class ModelDeploymentStatus(ApiModel):
     """What was made in Azure."""
     iot_edge: IotEdgeStatus | None = None
     """What the hub knows of the fleet."""
+    fpga: FpgaStatus | None = None
+    """What was made in the cluster, and the devices that it runs on."""

@@ -48,3 +48,10 @@ class Conflict(ReconcileError):
 
 class Gone(ReconcileError):
     """The object does not exist (any more)."""
+
+
+def describe(error: BaseException) -> str:
+    """Name an error, or all that a group holds, in one line."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(map(describe, error.exceptions))
+    return f"{type(error).__name__}: {error}"

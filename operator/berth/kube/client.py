@@ -116,10 +116,10 @@ class Api:
         await self._request("DELETE", resource, resource.path(key), body, headers=_JSON)
 
     async def watch(
-        self, resource: Resource, namespace: str = "", *, labels: str = "", since: str
+        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = "", since: str
     ) -> AsyncIterator[tuple[str, Object]]:
         """Yield (type, object) for what happens after a resourceVersion, until the server ends it."""
-        params = _WATCH_PARAMS | {"resourceVersion": since} | _selectors(labels)
+        params = _WATCH_PARAMS | {"resourceVersion": since} | _selectors(labels, fields)
         url = self._host + resource.collection(namespace)
         try:
             async with self._session.get(url, params=params, timeout=_WATCH_TIMEOUT) as response:

@@ -50,7 +50,7 @@ class Credentials:
 
 
 class Connection:
-    """The API server's address, and the bounded pool of connections that all sessions with it share."""
+    """The API server's address, and the pool of connections its sessions share; 0 is no bound."""
 
     def __init__(self, configuration: Configuration, *, connections: int = 20) -> None:
         self.host = configuration.host.rstrip("/")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from berth.core.backoff import Backoff
@@ -46,7 +46,7 @@ class WatchObserver:
 
 
 class Informer:
-    """Tells `listener` of every object of a kind that a label selector matches, in the order of events."""
+    """Tells `listener` of every object of a kind that the selectors match, in the order of events."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Informer:
         *,
         namespace: str = "",
         labels: str = "",
+        fields: str = "",
         observer: WatchObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,6 +68,7 @@ class Informer:
         self._listener = listener
         self._namespace = namespace
         self._labels = labels
+        self._fields = fields
         self._observer = observer or WatchObserver()
         self._clock = clock
         self._heard = clock()
@@ -110,7 +112,9 @@ class Informer:
         await asyncio.sleep(delay)
 
     async def _list(self) -> None:
-        listing = await self._api.list(self.resource, self._namespace, labels=self._labels)
+        listing = await self._api.list(
+            self.resource, self._namespace, labels=self._labels, fields=self._fields
+        )
         for item in listing.items:
             self._tell("", item)
         present = {key_of(item): item["metadata"]["uid"] for item in listing.items}
@@ -122,7 +126,9 @@ class Informer:
         self.settled.set()
 
     async def _watch(self, since: str) -> None:
-        events = self._api.watch(self.resource, self._namespace, labels=self._labels, since=since)
+        events = self._api.watch(
+            self.resource, self._namespace, labels=self._labels, fields=self._fields, since=since
+        )
         async for kind, raw in events:
             self._heard = self._clock()
             self._backoff.reset(self.resource)
@@ -148,3 +154,18 @@ def tell(
         about = {name: metadata.get(name, "") for name in ("namespace", "name", "uid")}
         logger.exception("Cannot understand a %s", resource.kind, extra={"about": about})
         observer.dropped(resource)
+
+
+class Watching(Protocol):
+    """A watch, and why it cannot be."""
+
+    @property
+    def refusal(self) -> ReconcileError | None:
+        """What the API server answered last, where it refused."""
+
+
+def refuse_to_be_blind(watches: Sequence[Watching]) -> None:
+    """Raise what refuses a kind everywhere; a namespace that is out of reach must not stop the others."""
+    refusals = [each.refusal for each in watches if each.refusal is not None]
+    if len(refusals) == len(watches):
+        raise refusals[0]

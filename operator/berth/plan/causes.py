@@ -51,6 +51,7 @@ TOLD_BY_CONTAINERS = _OF_THE_MODEL | {
 """What Berth's own containers begin their last words with."""
 _WITHOUT_REMEDY_BY_WAITING = frozenset(
     {
+        Reason.DEVICE_NOT_OFFERED,
         Reason.INVALID_IMAGE_NAME,
         Reason.MODEL_ARCHIVE_UNSAFE,
         Reason.MODEL_DIGEST_MISMATCH,

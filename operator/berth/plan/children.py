@@ -23,7 +23,6 @@ SCORING_IMAGE = f"{ANNOTATION_PREFIX}scoring-image"
 PULL_POLICY = f"{ANNOTATION_PREFIX}scoring-image-pull-policy"
 SERVING = f"{ANNOTATION_PREFIX}serving"
 KEY_NAMES = ("primaryKey", "secondaryKey")
-SERVICE_PORT = 80
 
 _LARGEST_DEPLOYMENT = 1_000_000
 """In bytes of JSON; its Pods, as the API server keeps them, then stay below the 1.5 MiB that etcd takes."""
@@ -40,7 +39,6 @@ _SERVING_FIELDS = {
     "requests",
     "probes",
 }
-_NOT_SERVING_AKS_FIELDS = {"expose", "progress_deadline_seconds"}
 
 Json = dict[str, Any]
 
@@ -84,12 +82,14 @@ def deployment(subject: Subject, image: ScoringImage, *, observed: Mapping[str, 
     image = kept_image(subject, image, observed=observed)
     serving = serving_hash(subject, image)
     secret = keys_name(subject) if wants_keys(subject) else None
+    placement = subject.placement
+    surge = {"maxSurge": placement.surge, "maxUnavailable": 0 if placement.surge else 1}
     spec: Json = {
         **({} if is_autoscaled(subject) else {"replicas": subject.spec.scaling.replicas}),
         "selector": {"matchLabels": selector_labels(subject)},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": surge},
         "revisionHistoryLimit": 3,
-        "progressDeadlineSeconds": subject.spec.aks_settings.progress_deadline_seconds,
+        "progressDeadlineSeconds": placement.progress_deadline_seconds,
         "template": pod_template(
             subject,
             image=image.name,
@@ -106,12 +106,15 @@ def deployment(subject: Subject, image: ScoringImage, *, observed: Mapping[str, 
 
 def service(subject: Subject) -> Desired:
     """Build the Service that callers reach the Pods by."""
-    expose = subject.spec.aks_settings.expose
+    expose = subject.placement.expose
     internal = {_INTERNAL_LOAD_BALANCER: "true"} if expose.internal else {}
     spec = {
         "type": expose.type.value,
         "selector": selector_labels(subject),
-        "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http", "protocol": "TCP"}],
+        "ports": [
+            {"name": port.name, "port": port.service, "targetPort": port.name, "protocol": "TCP"}
+            for port in subject.placement.ports
+        ],
     }
     return _desired(subject, SERVICES, {"spec": spec}, {**internal, **(expose.annotations or {})})
 
@@ -186,7 +189,7 @@ def least_replicas(subject: Subject) -> int:
 
 def is_public(subject: Subject) -> bool:
     """Tell whether the Service waits for an address from the cloud."""
-    return subject.spec.aks_settings.expose.type is ServiceType.LOAD_BALANCER
+    return subject.placement.expose.type is ServiceType.LOAD_BALANCER
 
 
 def kept_image(subject: Subject, image: ScoringImage, *, observed: Mapping[str, Any] | None) -> ScoringImage:
@@ -202,8 +205,7 @@ def serving_hash(subject: Subject, image: ScoringImage) -> str:
     """Return a hash of what Pods depend on; fields that later versions add to the spec do not change it."""
     spec = subject.spec
     fields = spec.model_dump(include=_SERVING_FIELDS, exclude_defaults=True, mode="json")
-    aks = spec.aks_settings.model_dump(exclude=_NOT_SERVING_AKS_FIELDS, exclude_defaults=True, mode="json")
-    return _hash([fields, aks, spec.auth_mode, image.name, image.pull_policy])
+    return _hash([fields, subject.placement.serving, spec.auth_mode, image.name, image.pull_policy])
 
 
 def _refuse_too_large(subject: Subject, desired: Desired) -> None:

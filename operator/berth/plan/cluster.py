@@ -97,6 +97,14 @@ def address(subject: Subject, observed: Children) -> str | None:
     return next((entry.get("ip") or entry.get("hostname") for entry in ingress), None)
 
 
+def root(subject: Subject, host: str) -> str:
+    """Return the URL that the paths of the HTTP routes follow."""
+    is_tls = subject.placement.is_tls
+    port = next(port.service for port in subject.placement.ports if port.name == "http")
+    usual = port == (443 if is_tls else 80)
+    return f"{'https' if is_tls else 'http'}://{host}" + ("" if usual else f":{port}")
+
+
 def _verdict(
     subject: Subject, observation: Observation, rollout: Rollout, found: Sequence[Step], now: datetime
 ) -> tuple[Condition, ...]:
@@ -122,7 +130,7 @@ def _naming(overrides: Sequence[str], each: Condition) -> Condition:
 
 
 def _deadline_seconds(subject: Subject) -> int:
-    return subject.spec.aks_settings.progress_deadline_seconds
+    return subject.placement.progress_deadline_seconds
 
 
 def _waiting(subject: Subject, observation: Observation, rollout: Rollout) -> tuple[Condition, ...]:
@@ -176,13 +184,15 @@ def _model_available(subject: Subject, observation: Observation, rollout: Rollou
 def _fields(subject: Subject, observation: Observation, rollout: Rollout) -> Mapping[str, Any]:
     host = address(subject, observation.children)
     fields: dict[str, Any] = {
-        "scoring_uri": f"http://{host}/score" if host else None,
-        "swagger_uri": f"http://{host}/swagger.json" if host and not subject.spec.has_own_server else None,
+        "scoring_uri": f"{root(subject, host)}/score" if host else None,
+        "swagger_uri": f"{root(subject, host)}/swagger.json"
+        if host and not subject.spec.has_own_server
+        else None,
         "replicas": rollout.replicas,
         "ready_replicas": rollout.ready,
         "selector": pod_selector(subject),
         "aks": AksStatus(
-            expose_type=ServiceType(subject.spec.aks_settings.expose.type),
+            expose_type=ServiceType(subject.placement.expose.type),
             service_name=child_name(subject.metadata.name),
         ),
     }

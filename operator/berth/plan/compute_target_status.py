@@ -9,6 +9,7 @@ from pydantic import Field
 from berth.api.base import ApiModel
 from berth.api.compute_target import ComputeTarget, ComputeTargetKind, ComputeTargetStatus
 from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reason, merge
+from berth.api.fpga_place import FpgaPlaceStatus
 from berth.api.iot_hub import IotEdgePlaceStatus
 from berth.core.keys import Key
 from berth.plan.azure_errors import Kind, Verdict
@@ -64,11 +65,13 @@ class PlaceObservation:
     """The ModelDeployments that use it."""
     hub: IotEdgePlaceStatus | None = None
     """What is used and free in a hub, where it has told it."""
+    pool: FpgaPlaceStatus | None = None
+    """What is used and free in a node pool, where it could be counted."""
 
     @property
     def has_answer(self) -> bool:
         """Whether the place has told what is free."""
-        return self.room is not None or self.hub is not None
+        return self.room is not None or self.hub is not None or self.pool is not None
 
 
 def compute_target_status(place: Place, seen: PlaceObservation, now: datetime) -> ComputeTargetStatus:
@@ -83,6 +86,7 @@ def compute_target_status(place: Place, seen: PlaceObservation, now: datetime) -
         last_seen=known.last_seen,
         aci=seen.room.status() if seen.room else known.aci,
         iot_edge=seen.hub or known.iot_edge,
+        fpga=seen.pool or known.fpga,
     )
     answered = seen.has_answer
     if not answered or (status == known and not _is_old(known.last_seen, now)):
@@ -106,9 +110,12 @@ def may_go(place: Place, users: Sequence[Key]) -> bool:
 
 
 def _conditions(place: Place, seen: PlaceObservation) -> Iterator[Condition]:
-    yield from _verdict(seen)
-    yield _credentials(seen)
-    yield _hub(seen) if place.spec.kind is ComputeTargetKind.IOT_EDGE else _region(seen)
+    if place.spec.kind is ComputeTargetKind.FPGA:
+        yield from _pool(place, seen)
+    else:
+        yield from _verdict(seen)
+        yield _credentials(seen)
+        yield _hub(seen) if place.spec.kind is ComputeTargetKind.IOT_EDGE else _region(seen)
     if place.metadata.deletion_timestamp and seen.users:
         message = f"It goes once nobody uses it any more: {_names(seen.users)}"
         yield condition(ConditionType.IN_USE, ConditionStatus.TRUE, Reason.IN_USE, message)
@@ -167,6 +174,36 @@ def _hub(seen: PlaceObservation) -> Condition:
     if seen.hub is None:
         return condition(kind, ConditionStatus.UNKNOWN, Reason.LOOKING, "The hub has not answered yet")
     return condition(kind, ConditionStatus.TRUE, Reason.HUB_AVAILABLE, "The hub answers")
+
+
+def _pool(place: Place, seen: PlaceObservation) -> Iterator[Condition]:
+    """Say whether there are devices; whom they serve is told beside it."""
+    kind = ConditionType.DEVICES_AVAILABLE
+    if seen.refusal is not None:
+        yield from _problem(seen.refusal)
+        yield condition(kind, ConditionStatus.UNKNOWN, seen.refusal.reason, seen.refusal.message)
+        return
+    devices = seen.pool.devices if seen.pool else None
+    if devices is None:
+        told = "The devices of this pool are not counted"
+        yield ready(Reason.READY, told)
+        yield condition(kind, ConditionStatus.UNKNOWN, Reason.COUNTING_DEVICES, told)
+        return
+    told = f"Of {devices.total} devices {devices.resource_name} {devices.free} are free"
+    if devices.total:
+        yield ready(Reason.READY, told)
+        has_free = ConditionStatus.TRUE if devices.free else ConditionStatus.FALSE
+        reason = Reason.DEVICES_AVAILABLE if devices.free else Reason.DEVICES_IN_USE
+        yield condition(kind, has_free, reason, told)
+        return
+    told = f"No node of the pool offers {devices.resource_name}"
+    scales = place.spec.fpga is not None and place.spec.fpga.scales_from_zero
+    if scales:
+        yield ready(Reason.WAITING_FOR_CAPACITY, f"{told} yet, and it may scale from zero")
+    else:
+        yield from progressing(Reason.DEVICE_NOT_OFFERED, told)
+    reason = Reason.WAITING_FOR_CAPACITY if scales else Reason.DEVICE_NOT_OFFERED
+    yield condition(kind, ConditionStatus.FALSE, reason, told)
 
 
 def _names(users: Sequence[Key]) -> str:

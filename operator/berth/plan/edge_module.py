@@ -9,7 +9,8 @@ from berth.api.conditions import Reason
 from berth.api.iot_edge import INPUT, OUTPUT, EdgeModule
 from berth.core.errors import Terminal
 from berth.plan.group_content import Content, environment
-from berth.plan.pods import PORT, in_pieces
+from berth.plan.placement import PORT
+from berth.plan.pods import in_pieces
 from berth.plan.sources import scoring_config
 from berth.plan.subject import Subject
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from berth.api.spec import ModelDeploymentSpec
-from berth.plan.pods import PORT
+from berth.plan.placement import PORT
 
 Json = Mapping[str, Any]
 

@@ -6,23 +6,22 @@ from typing import Any
 
 import orjson
 
-from berth.api.serving import Probe
 from berth.plan.causes import FETCH_CONTAINER, SCORING_CONTAINER
 from berth.plan.labels import child_labels, selector_labels
+from berth.plan.placement import Placement
 from berth.plan.sources import Source, scoring_config, sources
 from berth.plan.subject import Subject
 
-PORT = 5001
 KEYS = "/var/berth/keys"
 DRAIN_SECONDS = 5
 USER = 65532
+CERTIFICATE = "/var/berth/tls"
 
 _WORKLOAD_IDENTITY = "azure.workload.identity/use"
 _STARTUP_PERIOD_SECONDS = 1
 _LONGEST_VALUE = 32_000
 """In characters, of up to four bytes each: Linux takes no variable beyond 128 KiB."""
 _APP = {"name": "app", "mountPath": "/var/azureml-app"}
-_SERVER = {"port": PORT}
 _TMP = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - inside the container
 
 Json = dict[str, Any]
@@ -37,8 +36,8 @@ def pod_template(
     annotations: Mapping[str, str],
 ) -> Json:
     """Build the template; `image` fetches, and serves unless the spec has its own."""
-    spec = subject.spec
-    found = list(sources(spec))
+    spec, placement = subject.spec, subject.placement
+    found = [*sources(spec), *(Source(slot, origin) for slot, origin in placement.more.items())]
     return {
         "metadata": {
             "labels": child_labels(subject) | _identity_label(subject, found),
@@ -48,23 +47,23 @@ def pod_template(
             {
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
-                "serviceAccountName": spec.aks_settings.service_account_name,
-                "imagePullSecrets": [
-                    {"name": reference.name} for reference in spec.aks_settings.image_pull_secrets or ()
-                ],
-                "nodeSelector": spec.aks_settings.node_selector,
-                "tolerations": [_dump(toleration) for toleration in spec.aks_settings.tolerations or ()],
+                "serviceAccountName": placement.service_account_name,
+                "imagePullSecrets": [{"name": reference.name} for reference in placement.image_pull_secrets],
+                "nodeSelector": dict(placement.node_selector),
+                "tolerations": [_dump(toleration) for toleration in placement.tolerations],
                 "topologySpreadConstraints": [_spread(subject)],
                 "securityContext": {
                     "runAsNonRoot": True,
                     "fsGroup": USER,
                     "fsGroupChangePolicy": "OnRootMismatch",
                     "seccompProfile": {"type": "RuntimeDefault"},
+                    **_groups(placement),
                 },
-                "terminationGracePeriodSeconds": _grace_seconds(spec.requests.timeout_milliseconds),
+                "terminationGracePeriodSeconds": grace_seconds(spec.requests.timeout_milliseconds),
                 "initContainers": [_fetch_container(subject, found, image, pull_policy)] if found else [],
                 "containers": [_scoring_container(subject, found, image, pull_policy, keys_secret)],
-                "volumes": _volumes(found, keys_secret),
+                "volumes": _volumes(found, keys_secret, placement.tls_secret),
+                **placement.pod,
             }
         ),
     }
@@ -73,9 +72,12 @@ def pod_template(
 def _identity_label(subject: Subject, found: list[Source]) -> dict[str, str]:
     """Ask the cluster for a token of the service account, where that opens a source."""
     by_identity = any(source.is_opened_by_identity for source in found)
-    return (
-        {_WORKLOAD_IDENTITY: "true"} if by_identity and subject.spec.aks_settings.service_account_name else {}
-    )
+    return {_WORKLOAD_IDENTITY: "true"} if by_identity and subject.placement.service_account_name else {}
+
+
+def _groups(placement: Placement) -> Json:
+    groups = list(placement.supplemental_groups)
+    return {"supplementalGroups": groups} if groups else {}
 
 
 def _fetch_container(subject: Subject, found: list[Source], image: str, pull_policy: str) -> Json:
@@ -85,7 +87,7 @@ def _fetch_container(subject: Subject, found: list[Source], image: str, pull_pol
         "image": image,
         "imagePullPolicy": pull_policy,
         "args": ["fetch"],
-        "env": config_variables(subject, keys=None, server=_SERVER),
+        "env": config_variables(subject, keys=None, server=subject.placement.server),
         "resources": _dump(subject.spec.resources),
         "volumeMounts": [_APP, _TMP, *_source_mounts(found), *credentials],
         "securityContext": _security(read_only=True),
@@ -97,20 +99,25 @@ def _scoring_container(
     subject: Subject, found: list[Source], image: str, pull_policy: str, keys_secret: str | None
 ) -> Json:
     spec = subject.spec
-    keys_mounts = [{"name": "keys", "mountPath": KEYS, "readOnly": True}] if keys_secret else []
+    mounts = [{"name": "keys", "mountPath": KEYS, "readOnly": True}] if keys_secret else []
+    if subject.placement.tls_secret:
+        mounts.append({"name": "tls", "mountPath": CERTIFICATE, "readOnly": True})
     return _without_empty(
         {
             "name": SCORING_CONTAINER,
             "image": spec.image or image,
             "imagePullPolicy": None if spec.image else pull_policy,
             "args": [] if spec.has_own_server else ["serve"],
-            "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+            "ports": [
+                {"name": port.name, "containerPort": port.container, "protocol": "TCP"}
+                for port in subject.placement.ports
+            ],
             "env": [
                 *map(_dump, spec.env or ()),
-                *own_variables(subject, keys=KEYS if keys_secret else None, server=_SERVER),
+                *own_variables(subject, keys=KEYS if keys_secret else None, server=subject.placement.server),
             ],
-            "resources": _dump(spec.resources),
-            "volumeMounts": [_APP, _TMP, *_source_mounts(found), *keys_mounts],
+            "resources": _resources(subject),
+            "volumeMounts": [_APP, _TMP, *_source_mounts(found), *mounts],
             "securityContext": _security(read_only=not spec.has_own_server),
             "terminationMessagePolicy": "FallbackToLogsOnError",
             **_probes(subject),
@@ -132,7 +139,14 @@ def own_variables(subject: Subject, *, keys: str | None, server: Json) -> list[J
 def config_variables(subject: Subject, *, keys: str | None, server: Json) -> list[Json]:
     """Tell the container its configuration, in several variables if it is long."""
     metadata = subject.metadata
-    config = scoring_config(metadata.name, metadata.namespace, subject.spec, keys=keys, server=server)
+    config = scoring_config(
+        metadata.name,
+        metadata.namespace,
+        subject.spec,
+        keys=keys,
+        server=server,
+        more=subject.placement.more,
+    )
     # Kubernetes would replace $(NAME) and $$ in a value.
     text = orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode().replace("$", r"\u0024")
     return in_pieces(text, _LONGEST_VALUE)
@@ -147,24 +161,41 @@ def in_pieces(text: str, longest: int) -> list[Json]:
     ]
 
 
+def _resources(subject: Subject) -> Json:
+    """Give the resources of the spec, and what the place adds: devices, and what those need."""
+    resources, added = _dump(subject.spec.resources), subject.placement.resources
+    limits = {**resources.get("limits", {}), **added.get("limits", {})}
+    return _without_empty({**resources, **added, "limits": limits})
+
+
 def _probes(subject: Subject) -> Json:
-    """Ask Berth's own server apart for life and readiness; another answers on `/`, as in Azure ML."""
+    """Ask Berth's own server apart for life and readiness; another answers as its kind of target does."""
     probes = subject.spec.probes
-    alive, ready = ("/", "/") if subject.spec.has_own_server else ("/livez", "/readyz")
+    alive, ready = _questions(subject)
     return {
         "startupProbe": {
-            "httpGet": {"path": ready, "port": "http"},
+            **ready,
             "periodSeconds": _STARTUP_PERIOD_SECONDS,
             "timeoutSeconds": probes.readiness.timeout_seconds,
             "failureThreshold": math.ceil(probes.startup.budget_seconds / _STARTUP_PERIOD_SECONDS),
         },
-        "livenessProbe": _probe(alive, probes.liveness),
-        "readinessProbe": _probe(ready, probes.readiness),
+        "livenessProbe": {**alive, **_dump(probes.liveness)},
+        "readinessProbe": {**ready, **_dump(probes.readiness)},
     }
 
 
-def _probe(path: str, probe: Probe) -> Json:
-    return {"httpGet": {"path": path, "port": "http"}, **_dump(probe)}
+def _questions(subject: Subject) -> tuple[Json, Json]:
+    """Return how to ask whether the server lives, and whether it is ready."""
+    placement = subject.placement
+    if not subject.spec.has_own_server:
+        scheme = {"scheme": "HTTPS"} if placement.is_tls else {}
+        alive, ready = ({"path": path, "port": "http", **scheme} for path in ("/livez", "/readyz"))
+        return {"httpGet": alive}, {"httpGet": ready}
+    if placement.ports[0].name == "grpc":
+        asked: Json = {"grpc": {"port": placement.ports[0].container}}
+    else:
+        asked = {"httpGet": {"path": "/", "port": "http"}}
+    return asked, asked
 
 
 def _security(*, read_only: bool) -> Json:
@@ -175,12 +206,14 @@ def _security(*, read_only: bool) -> Json:
     }
 
 
-def _volumes(found: list[Source], keys_secret: str | None) -> list[Json]:
+def _volumes(found: list[Source], keys_secret: str | None, tls_secret: str | None) -> list[Json]:
     volumes: list[Json] = [{"name": "app", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
     volumes += [volume for source in found if (volume := source.volume)]
     volumes += [volume for source in found if (volume := source.credentials_volume)]
     if keys_secret:
         volumes.append({"name": "keys", "secret": {"secretName": keys_secret}})
+    if tls_secret:
+        volumes.append({"name": "tls", "secret": {"secretName": tls_secret}})
     return volumes
 
 
@@ -197,7 +230,7 @@ def _spread(subject: Subject) -> Json:
     }
 
 
-def _grace_seconds(timeout_milliseconds: int) -> int:
+def grace_seconds(timeout_milliseconds: int) -> int:
     """Leave time to drain, to answer the slowest request, and to end."""
     return DRAIN_SECONDS + math.ceil(timeout_milliseconds / 1000) + 5
 

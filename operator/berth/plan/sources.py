@@ -1,10 +1,11 @@
 """Where models and code come from: the volumes that hold them, and what the scoring container is told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from berth.api.source import Code, ModelSource
+from berth.api.source import ModelSource
+from berth.api.source import Source as Origin
 from berth.api.spec import ModelDeploymentSpec
 from berth.api.uri import STORAGE_SCHEMES, split_uri
 
@@ -16,10 +17,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One model or the code, by the name that its volumes carry."""
+    """One model, the code or weights, by the name that its volumes carry."""
 
     slot: str
-    origin: ModelSource | Code
+    origin: Origin
 
     @property
     def volume(self) -> Json | None:
@@ -86,11 +87,18 @@ def sources(spec: ModelDeploymentSpec) -> Iterator[Source]:
 
 
 def scoring_config(
-    name: str, namespace: str, spec: ModelDeploymentSpec, *, keys: str | None, server: Json
+    name: str,
+    namespace: str,
+    spec: ModelDeploymentSpec,
+    *,
+    keys: str | None,
+    server: Json,
+    more: Mapping[str, ModelSource] | None = None,
 ) -> Json:
     """Build what `BERTH_SCORING_CONFIG` holds; `keys` is the folder of the endpoint's keys.
 
-    `server` is what depends on the place: the port, and who listens on it.
+    `more` are models that the place adds, by the names of their volumes, and `server` is what
+    else depends on it: the port, and who listens on it.
     """
     described = {source.slot: source for source in sources(spec)}
     return {
@@ -98,7 +106,8 @@ def scoring_config(
         "namespace": namespace,
         "target": spec.target.value,
         "models": [
-            _model(described[f"model-{number}"], model) for number, model in enumerate(spec.all_models)
+            *(_model(described[f"model-{number}"], model) for number, model in enumerate(spec.all_models)),
+            *(_model(Source(slot, model), model) for slot, model in (more or {}).items()),
         ],
         "code": None
         if spec.code is None

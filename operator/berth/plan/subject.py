@@ -1,6 +1,7 @@
 """The ModelDeployment that a pass is about."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Self
 
 from pydantic import Field, ValidationError
@@ -11,6 +12,7 @@ from berth.api.deployment import GROUP, KIND, VERSION, ModelDeployment
 from berth.core.errors import Terminal
 from berth.core.keys import Key
 from berth.plan.observed import Observed
+from berth.plan.placement import Placement, aks_placement
 
 
 class Metadata(ApiModel):
@@ -52,6 +54,11 @@ class Subject(ModelDeployment):
     def key(self) -> Key:
         """Its namespace and name."""
         return Key(self.metadata.namespace, self.metadata.name)
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where in a cluster its Pods run."""
+        return aks_placement(self.spec)
 
     @property
     def owner_reference(self) -> dict[str, object]:

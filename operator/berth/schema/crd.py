@@ -139,6 +139,8 @@ def compute_target_kind() -> Kind:
             Column("Deployments", ".status.iotEdge.deployments.used", "integer", priority=1),
             Column("Connected", ".status.iotEdge.devices.connected", "integer", priority=1),
             Column("Devices", ".status.iotEdge.devices.all", "integer", priority=1),
+            Column("FPGAs", ".status.fpga.devices.total", "integer", priority=1),
+            Column("FPGAs free", ".status.fpga.devices.free", "integer", priority=1),
             Column("Seen", ".status.lastSeen", "date", priority=1),
             Column("Subscription", ".spec.aci.subscriptionId", priority=1),
             Column("Resource Group", ".spec.aci.resourceGroup", priority=1),

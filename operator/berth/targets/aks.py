@@ -16,7 +16,6 @@ from berth.plan import cluster
 from berth.plan.causes import Cause, cause_from_events, fetched, first_cause, starting_pod
 from berth.plan.children import (
     KEY_NAMES,
-    SERVICE_PORT,
     SERVING,
     Desired,
     ScoringImage,
@@ -75,7 +74,7 @@ class AksTarget:
 
     async def observe(self, subject: Subject) -> Observation:
         """Read the children from the store, and Pods only while they have something to tell."""
-        children = self._children(subject)
+        children = self.children(subject)
         ours = own(subject, children)
         rollout = read_rollout(ours.get(DEPLOYMENTS))
         serving = cluster.is_serving(subject, rollout)
@@ -105,7 +104,8 @@ class AksTarget:
         self._golden.forget(key)
         self._overrides.pop(key, None)
 
-    def _children(self, subject: Subject) -> Children:
+    def children(self, subject: Subject) -> Children:
+        """Read what the watches have told of the children, whosever they are."""
         found = {}
         for resource, name in child_names(subject).items():
             observed = self._stores[resource].get(Key(subject.metadata.namespace, name))
@@ -126,7 +126,7 @@ class AksTarget:
         if subject.spec.validation and can_answer:
             serving = self._serving_hash(subject, ours[DEPLOYMENTS])
             if ours[DEPLOYMENTS]["metadata"]["annotations"].get(SERVING) == serving:
-                return self._golden.outcome(subject, _root(ours[SERVICES]), serving)
+                return self._golden.outcome(subject, cluster.root(subject, _host(ours[SERVICES])), serving)
         self._golden.forget(subject.key)
         return None
 
@@ -209,13 +209,13 @@ class AksTarget:
                 self._stores[resource].delete(key, uid, known.resource_version)
 
     def _learn(self, resource: Resource, raw: Object) -> None:
-        self._stores[resource].put(key_of(raw), self._narrow(resource, raw))
+        if resource in self._stores:
+            self._stores[resource].put(key_of(raw), self._narrow(resource, raw))
 
 
-def _root(service: Mapping[str, Any]) -> str:
+def _host(service: Mapping[str, Any]) -> str:
     address: str = service["spec"]["clusterIP"]
-    host = f"[{address}]" if ":" in address else address
-    return f"http://{host}:{SERVICE_PORT}"
+    return f"[{address}]" if ":" in address else address
 
 
 def _new_keys(names: tuple[str, ...]) -> dict[str, str]:

@@ -25,7 +25,7 @@ _LOOK_AGAIN_SECONDS = 60.0
 CLIENT_SECRET = "clientSecret"  # noqa: S105 - the name of an entry
 _BLIND = (
     "This operator may not see ComputeTargets, as where it is installed with watchNamespaces: "
-    "it serves target AKS alone"
+    "it serves target AKS, and FPGA without computeTargetRef"
 )
 
 

@@ -71,7 +71,7 @@ def test_a_refusal_everywhere_says_that_it_is_a_matter_of_time() -> None:
         ("scaling.maxReplicas", {Target.AKS}),
         ("models[].name", set(Target) - {Target.FPGA}),
         ("env[].valueFrom.fieldRef.fieldPath", {Target.AKS, Target.FPGA}),
-        ("tls.hostname", {Target.ACI}),
+        ("tls.hostname", {Target.ACI, Target.FPGA}),
         ("dataCollection.sink", set()),
         ("model", set(Target)),
     ],

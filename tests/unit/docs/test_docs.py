@@ -32,6 +32,7 @@ ALL_IS_WELL = {
     Reason.CREDENTIALS_ACCEPTED,
     Reason.REGION_AVAILABLE,
     Reason.HUB_AVAILABLE,
+    Reason.DEVICES_AVAILABLE,
 }
 
 

@@ -1,0 +1,369 @@
+"""ModelDeployments on exclusive devices: a real API server, whose nodes are said to offer some."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_requests import ApiServer
+from deployments import MODEL
+from fpga_deployments import STOCK, fpga_spec
+from operator_process import Kubelet, Process, User, condition, is_ready, is_stalled, operator
+
+from berth.core.errors import Gone
+from berth.core.keys import Key
+from berth.plan.resources import (
+    COMPUTE_TARGETS,
+    DEPLOYMENTS,
+    NODES,
+    POD_EVENTS,
+    PODS,
+    PRIORITY_CLASSES,
+    SERVICES,
+    Resource,
+)
+from berth_sandbox.cluster.control_plane import ControlPlane
+
+ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+SETTLED_SECONDS = 1.5
+
+Object = dict[str, Any]
+
+
+class Pool:
+    """A ComputeTarget of the test's own, whose nodes and other Pods the test makes."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.key = Key("", user.namespace)
+        self.resource = f"fpga.example.com/{user.namespace}"
+        self._nodes: list[str] = []
+
+    async def put(self, **fpga: Any) -> None:
+        """Apply the ComputeTarget."""
+        place = {"resourceName": self.resource, "featurizers": [STOCK], **fpga}
+        place = {name: value for name, value in place.items() if value is not None}
+        body = self._body(COMPUTE_TARGETS, self.key.name) | {"spec": {"kind": "FPGA", "fpga": place}}
+        await self.user.client.apply(COMPUTE_TARGETS, body)
+
+    async def node(self, name: str, devices: int, **labels: str) -> None:
+        """Add a node that offers devices."""
+        name = f"{self.key.name}-{name}"
+        self._nodes.append(name)
+        body = self._body(NODES, name)
+        body["metadata"]["labels"] = labels
+        await self.user.client.create(NODES, body)
+        await self.user.client.merge_patch(NODES, Key("", name), {"spec": {"taints": None}})
+        await self.offer(name, devices)
+
+    async def offer(self, name: str, devices: int) -> None:
+        """Say what a kubelet would say."""
+        counts = {"cpu": "2", self.resource: str(devices)}
+        ready = {"type": "Ready", "status": "True"}
+        status = {"capacity": counts, "allocatable": counts, "conditions": [ready]}
+        await self.user.client.merge_patch(NODES, Key("", f"{name}/status"), {"status": status})
+
+    async def hold(self, name: str, devices: int = 1, *, on: str | None = "a") -> None:
+        """Let somebody's Pod ask for devices, bound to a node or not."""
+        resources = {"limits": {self.resource: str(devices)}}
+        body = self._body(PODS, name) | {
+            "spec": {
+                "containers": [{"name": "it", "image": "it", "resources": resources}],
+                **({"nodeName": f"{self.key.name}-{on}"} if on else {}),
+            }
+        }
+        body["metadata"]["namespace"] = self.user.namespace
+        await self.user.client.create(PODS, body)
+
+    async def status(self, holds: Any) -> Object:
+        """Wait until the ComputeTarget has a status for which this holds, and return it."""
+        for _ in range(400):
+            seen = await self.user.client.get(COMPUTE_TARGETS, self.key)
+            if holds(seen["status"].get("fpga", {})):
+                return seen
+            await asyncio.sleep(0.05)
+        raise AssertionError(seen)
+
+    async def clear(self) -> None:
+        """Remove what belongs to no namespace."""
+        for resource, key in [(COMPUTE_TARGETS, self.key), *((NODES, Key("", name)) for name in self._nodes)]:
+            with suppress(Gone):
+                there = await self.user.client.get(resource, key)
+                await self.user.client.delete(resource, key, uid=there["metadata"]["uid"])
+                await self.user.client.merge_patch(resource, key, {"metadata": {"finalizers": None}})
+
+    @staticmethod
+    def _body(resource: Resource, name: str) -> Object:
+        return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
+
+
+@pytest.fixture
+async def pool(user: User) -> AsyncIterator[Pool]:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    metadata = {"name": "default", "namespace": user.namespace}
+    await user.client.create(ACCOUNTS, account | {"metadata": metadata})
+    pool = Pool(user)
+    await pool.put()
+    yield pool
+    await pool.clear()
+
+
+@pytest.fixture
+async def berth(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path, api: ApiServer
+) -> AsyncIterator[Process]:
+    async with operator(control_plane.kubeconfig, namespace, tmp_path / "berth-0.log") as process:
+        yield process
+
+
+def served(pool: Pool, fpga: Object | None = None, **fields: Any) -> Object:
+    return fpga_spec(fpga, computeTargetRef={"name": pool.key.name}, **fields)
+
+
+def has(kind: str, reason: str) -> Any:
+    return lambda there: condition(there, kind).get("reason") == reason
+
+
+def rolling(deployment: Object) -> Object:
+    found: Object = deployment["spec"]["strategy"]["rollingUpdate"]
+    return found
+
+
+async def test_apply_leads_to_ready_on_a_device(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    await pool.node("a", 2)
+    await user.apply(served(pool))
+    ready = await user.until_ready()
+    host = f"iris.{user.namespace}.svc"
+    assert ready["status"]["grpcEndpoint"] == f"{host}:80"
+    assert ready["status"]["scoringUri"] == f"http://{host}:5001/score"
+    counts = {"resourceName": pool.resource, "total": 2, "allocated": 0, "free": 2, "pending": 0}
+    assert ready["status"]["fpga"]["devices"] == counts
+    assert condition(ready, "DevicesAvailable")["status"] == "True"
+    deployment, service = await user.get(DEPLOYMENTS), await user.get(SERVICES)
+    assert deployment is not None
+    assert service is not None
+    limits = deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {pool.resource: "1"}
+    assert [port["name"] for port in service["spec"]["ports"]] == ["grpc", "http"]
+
+
+async def test_what_is_ready_is_left_alone_whatever_others_do_with_their_devices(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    await pool.node("a", 3)
+    await user.apply(served(pool))
+    await user.until_ready()
+    before = await user.get(DEPLOYMENTS)
+    await pool.hold("other-1")
+    await pool.hold("other-2", 2)
+    full = await user.until(lambda there: there["status"]["fpga"]["devices"]["free"] == 0)
+    assert is_ready(full)
+    await asyncio.sleep(SETTLED_SECONDS)
+    assert await user.get(DEPLOYMENTS) == before
+    settled = await user.get()
+    await asyncio.sleep(SETTLED_SECONDS)
+    assert await user.get() == settled
+
+
+async def test_scaling_beyond_the_devices_is_told_before_any_pod_waits(
+    user: User, pool: Pool, berth: Process
+) -> None:
+    await pool.node("a", 2)
+    await pool.hold("other")
+    await user.apply(served(pool, scaling={"replicas": 3}))
+    lacking = await user.until(has("DevicesAvailable", "DevicesInUse"))
+    message = condition(lacking, "DevicesAvailable")["message"]
+    assert f"of 2 in all 1 are allocated ({user.namespace}/other 1), 1 free" in message
+    assert condition(lacking, "DevicesAvailable")["status"] == "False"
+    await user.until(has("Ready", "DevicesInUse"))
+    there = await user.client.list(PODS, user.namespace, labels="berth.dev/deployment=iris")
+    assert there.items == []
+
+
+async def test_a_node_that_comes_is_noticed_at_once(user: User, pool: Pool, berth: Process) -> None:
+    await pool.put(scalesFromZero=True)
+    await user.apply(served(pool))
+    waits = await user.until(has("DevicesAvailable", "WaitingForCapacity"))
+    assert not is_stalled(waits)
+    await pool.node("a", 1)
+    await user.until(has("DevicesAvailable", "DevicesAvailable"))
+
+
+async def test_what_the_autoscaler_says_of_a_pod_that_waits_is_told(
+    user: User, pool: Pool, berth: Process
+) -> None:
+    await pool.put(scalesFromZero=True)
+    await user.apply(served(pool))
+    await user.until(has("Ready", "WaitingForCapacity"))
+    await pool.hold("iris-1", on=None)
+    labels = {"app.kubernetes.io/managed-by": "berth", "berth.dev/deployment": "iris"}
+    key = Key(user.namespace, "iris-1")
+    waiting = await user.client.merge_patch(PODS, key, {"metadata": {"labels": labels}})
+    await user.client.create(
+        POD_EVENTS,
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": "iris-1.1", "namespace": user.namespace},
+            "involvedObject": {
+                "kind": "Pod",
+                "namespace": user.namespace,
+                "name": "iris-1",
+                "uid": waiting["metadata"]["uid"],
+            },
+            "reason": "NotTriggerScaleUp",
+            "message": "pod didn't trigger scale-up: 1 max node group size reached",
+            "lastTimestamp": "2026-11-21T12:00:00Z",
+            "source": {"component": "cluster-autoscaler"},
+            "type": "Normal",
+        },
+    )
+    told = await user.until(has("DevicesAvailable", "NoCapacity"))
+    assert "1 max node group size reached" in condition(told, "Ready")["message"]
+
+
+async def test_the_weights_of_the_installation_serve_where_the_pool_has_none(
+    control_plane: ControlPlane, user: User, pool: Pool, tmp_path: Path
+) -> None:
+    weights = [STOCK | {"uri": "https://example.org/of-the-installation.onnx"}]
+    await pool.put(featurizers=[])
+    await pool.node("a", 1)
+    log = tmp_path / "berth-0.log"
+    async with operator(control_plane.kubeconfig, user.namespace, log, featurizers=json.dumps(weights)):
+        await user.apply(served(pool))
+        deployment = await user.until(lambda there: True, DEPLOYMENTS)
+    assert "of-the-installation.onnx" in json.dumps(deployment["spec"]["template"])
+
+
+async def test_a_pool_without_devices_that_cannot_grow_is_an_error(
+    user: User, pool: Pool, berth: Process
+) -> None:
+    await pool.node("a", 0)
+    await user.apply(served(pool))
+    await user.until(has("DevicesAvailable", "CountingDevices"))
+    stalled = await user.until(is_stalled_for_want, seconds=50)
+    assert "No node of the pool offers" in condition(stalled, "Ready")["message"]
+    await pool.offer(f"{user.namespace}-a", 1)
+    await user.until(lambda there: not condition(there, "Stalled"))
+
+
+def is_stalled_for_want(there: Object) -> bool:
+    return condition(there, "Stalled").get("reason") == "DeviceNotOffered"
+
+
+@pytest.mark.parametrize(
+    ("devices", "strategy"),
+    [(1, {"maxSurge": 0, "maxUnavailable": 1}), (2, {"maxSurge": 1, "maxUnavailable": 0})],
+    ids=["full", "one free"],
+)
+async def test_a_rollout_surges_only_onto_a_free_device(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process, devices: int, strategy: Object
+) -> None:
+    await pool.node("a", devices)
+    await pool.hold("other")
+    await user.apply(served(pool))
+    await user.until_ready()
+    await user.apply(served(pool, model=MODEL | {"version": "4"}))
+    rolled = await user.until(lambda there: there["metadata"]["generation"] > 1, DEPLOYMENTS)
+    assert rolling(rolled) == strategy
+    assert rolled["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > 0
+
+
+async def test_a_surge_onto_a_device_that_somebody_got_first_is_taken_back(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    await pool.node("a", 2)
+    await pool.hold("mine-of-before")
+    await user.apply(served(pool))
+    await user.until_ready()
+    kubelet.counts["iris"] = {"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1, "readyReplicas": 1}
+    await user.apply(served(pool, model=MODEL | {"version": "4"}))
+    await user.until(lambda there: rolling(there)["maxSurge"] == 1, DEPLOYMENTS)
+    await pool.hold("thief")
+    await pool.hold("successor", on=None)
+    await user.until(lambda there: rolling(there)["maxSurge"] == 0, DEPLOYMENTS)
+
+
+async def test_pods_follow_the_compute_target(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    await pool.node("a", 1, pool="fpga")
+    await user.apply(served(pool))
+    await user.until_ready()
+    await pool.put(nodeSelector={"pool": "fpga"}, tolerations=[{"key": "sku", "operator": "Exists"}])
+    template = (await user.until(lambda there: there["metadata"]["generation"] > 1, DEPLOYMENTS))["spec"]
+    assert template["template"]["spec"]["nodeSelector"] == {"pool": "fpga"}
+    assert template["template"]["spec"]["tolerations"] == [{"key": "sku", "operator": "Exists"}]
+
+
+async def test_the_compute_target_tells_what_is_used_and_free(user: User, pool: Pool, berth: Process) -> None:
+    await pool.node("a", 2)
+    await pool.node("b", 1)
+    await pool.hold("other", 2)
+    await pool.hold("more", on=None)
+    found = await pool.status(lambda told: told.get("devices", {}).get("pending") == 1)
+    assert found["status"]["fpga"] == {
+        "nodes": 2,
+        "devices": {"resourceName": pool.resource, "total": 3, "allocated": 2, "free": 1, "pending": 1},
+        "holders": [{"name": f"{user.namespace}/other", "devices": 2}],
+    }
+    assert condition(found, "Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("policy", "preemption", "is_served"),
+    [
+        ("Never", "Never", True),
+        ("PreemptLowerPriority", "PreemptLowerPriority", True),
+        ("PreemptLowerPriority", "Never", False),
+    ],
+)
+async def test_pods_end_others_only_where_the_spec_says_so(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process, policy: str, preemption: str, is_served: bool
+) -> None:
+    name = f"{user.namespace}-latency"
+    body = {"apiVersion": PRIORITY_CLASSES.api_version, "kind": "PriorityClass", "metadata": {"name": name}}
+    await user.client.create(PRIORITY_CLASSES, body | {"value": 1000, "preemptionPolicy": policy})
+    await pool.node("a", 1)
+    await user.apply(served(pool, {"priorityClassName": name, "preemption": preemption}))
+    if is_served:
+        await user.until_ready()
+    else:
+        stalled = await user.until(is_stalled)
+        assert condition(stalled, "Stalled")["reason"] == "PreemptionNotAllowed"
+        assert await user.get(DEPLOYMENTS) is None
+
+
+async def test_claims_of_a_device_class_are_made_by_a_template(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    templates = Resource("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate")
+    await pool.put(resourceName=None, deviceClassName="fpga.example.com", dynamicResources=True)
+    await user.apply(served(pool))
+    ready = await user.until_ready()
+    assert condition(ready, "DevicesAvailable")["status"] == "Unknown"
+    found = (await user.client.list(templates, user.namespace)).items
+    assert [each["metadata"]["ownerReferences"][0]["uid"] for each in found] == [ready["metadata"]["uid"]]
+    deployment = await user.get(DEPLOYMENTS)
+    assert deployment is not None
+    claims = deployment["spec"]["template"]["spec"]["resourceClaims"]
+    assert claims == [{"name": "device", "resourceClaimTemplateName": found[0]["metadata"]["name"]}]
+    assert rolling(deployment) == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+async def test_more_nodes_than_the_operator_has_connections_are_counted(
+    user: User, pool: Pool, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Each node with devices is a watch, and each watch holds a connection for as long as it lasts."""
+    for number in range(40):
+        await pool.node(f"n{number}", 1)
+    log = tmp_path / "berth-0.log"
+    async with operator(control_plane.kubeconfig, user.namespace, log, connections="10"):
+        await user.apply(served(pool))
+        counted = await user.until(lambda there: "devices" in there["status"].get("fpga", {}))
+    assert counted["status"]["fpga"]["devices"]["free"] == 40

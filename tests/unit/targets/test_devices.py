@@ -1,0 +1,222 @@
+"""Counting from watches: which ones there are, when the counts can be had, and who hears of news."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from device_pods import RESOURCE, node, pod
+
+from berth.api.conditions import Reason
+from berth.core.errors import Postponed, ReconcileError, Terminal
+from berth.core.keys import Key
+from berth.plan.devices import Room
+from berth.plan.observed import key_of
+from berth.plan.resources import NODES, PODS, Resource
+from berth.targets.devices import Devices
+
+UNBOUND = "spec.nodeName=,status.phase=Pending"
+REFUSED = Terminal(Reason.REJECTED, "nodes is forbidden")
+
+
+def on(name: str) -> str:
+    return f"spec.nodeName={name},status.phase!=Succeeded,status.phase!=Failed"
+
+
+class Watch:
+    """A watch that tells what the test says."""
+
+    def __init__(self, resource: Resource, listener: Any, fields: str) -> None:
+        self.resource = resource
+        self.fields = fields
+        self.settled = asyncio.Event()
+        self.refusal: ReconcileError | None = None
+        self.is_running = False
+        self._listener = listener
+
+    async def run(self) -> None:
+        self.is_running = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.is_running = False
+
+    def list(self, *raw: Any) -> None:
+        for each in raw:
+            self.tell(each)
+        present = {key_of(each): each["metadata"].get("uid", "") for each in raw}
+        self._listener.listed(self.resource, "", present, 1)
+        self.settled.set()
+
+    def tell(self, raw: Any) -> None:
+        self._listener.changed(self.resource, raw)
+
+    def drop(self, raw: Any) -> None:
+        self._listener.vanished(self.resource, raw)
+
+
+class World:
+    """Devices, the watches that they made, and what was heard."""
+
+    def __init__(self) -> None:
+        self.watches: dict[str, Watch] = {}
+        self.heard = 0
+        self.now = 100.0
+        self.devices = Devices(self._follow, lambda: self.now)
+        self.devices.tell("me", self._hear)
+
+    def _follow(self, resource: Resource, listener: Any, *, fields: str) -> Watch:
+        self.watches[fields] = watch = Watch(resource, listener, fields)
+        return watch
+
+    def _hear(self) -> None:
+        self.heard += 1
+
+    @property
+    def running(self) -> set[str]:
+        return {fields for fields, watch in self.watches.items() if watch.is_running}
+
+    def room(self) -> Room | None:
+        return self.devices.room(RESOURCE, {}, ())
+
+    async def begin(self, *nodes: Any, waiting: Any = ()) -> None:
+        """Ask, and let all watches have told what is there."""
+        with pytest.raises(Postponed):
+            self.room()
+        self.watches[""].list(*nodes)
+        self.watches[UNBOUND].list(*waiting)
+        await settle()
+        for each in nodes:
+            if (watch := self.watches.get(on(each["metadata"]["name"]))) is not None:
+                watch.list()
+        await settle()
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    task = asyncio.create_task(world.devices.run())
+    await settle()
+    yield world
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_nothing_is_watched_before_someone_asks(world: World) -> None:
+    assert world.running == set()
+    with pytest.raises(Postponed):
+        world.room()
+    await settle()
+    assert world.running == {"", UNBOUND}
+    assert {world.watches[""].resource, world.watches[UNBOUND].resource} == {NODES, PODS}
+
+
+async def test_only_pods_of_nodes_with_the_resource_are_watched(world: World) -> None:
+    other = node("b", None)
+    other["status"]["allocatable"]["nvidia.com/gpu"] = "1"
+    await world.begin(node("a"), other, node("c", None))
+    assert world.running == {"", UNBOUND, on("a")}
+
+
+async def test_there_are_no_counts_before_every_watch_has_told(world: World) -> None:
+    await world.begin(node("a"))
+    world.watches[""].tell(node("b"))
+    with pytest.raises(Postponed):
+        world.room()
+    await settle()
+    with pytest.raises(Postponed):
+        world.room()
+    world.watches[on("b")].list(pod("p", on="b"))
+    room = world.room()
+    assert room is not None
+    assert (room.total, room.allocated) == (4, 1)
+
+
+async def test_a_pod_that_is_bound_is_counted_once(world: World) -> None:
+    await world.begin(node("a"), waiting=[pod("p", phase="Pending")])
+    room = world.room()
+    assert room is not None
+    assert (room.pending, room.free) == (1, 2)
+    world.watches[on("a")].tell(pod("p", on="a"))
+    both = world.room()
+    world.watches[UNBOUND].drop(pod("p", on="a"))
+    assert both == world.room()
+    assert both is not None
+    assert (both.pending, both.allocated, both.free) == (0, 1, 1)
+
+
+async def test_who_asked_hears_of_news_and_of_nothing_else(world: World) -> None:
+    await world.begin(node("a"))
+    before = world.heard
+    world.watches[on("a")].tell(pod("p", on="a"))
+    await settle()
+    assert world.heard == before + 1
+    same = pod("p", on="a", podIP="10.0.0.7")
+    world.watches[on("a")].tell(same)
+    world.watches[on("a")].tell(pod("q", 0, on="a"))
+    world.watches[""].tell(node("c", None))
+    await settle()
+    assert world.heard == before + 1
+    world.watches[on("a")].tell(pod("p", on="a", phase="Succeeded"))
+    await settle()
+    assert world.heard == before + 2
+    world.devices.forget("me")
+    world.watches[""].tell(node("a", 1))
+    await settle()
+    assert world.heard == before + 2
+
+
+async def test_a_node_that_goes_is_followed_no_more(world: World) -> None:
+    await world.begin(node("a"), node("b"))
+    world.watches[on("b")].tell(pod("p", on="b"))
+    world.watches[""].drop(node("b"))
+    await settle()
+    assert world.running == {"", UNBOUND, on("a")}
+    room = world.room()
+    assert room is not None
+    assert (room.total, room.allocated) == (2, 0)
+
+
+async def test_what_a_new_list_lacks_is_forgotten(world: World) -> None:
+    await world.begin(node("a"))
+    world.watches[on("a")].list(pod("p", on="a"), pod("q", on="a"))
+    world.watches[on("a")].list(pod("q", on="a"))
+    room = world.room()
+    assert room is not None
+    assert room.held == {"demo/q": 1}
+
+
+async def test_where_the_operator_may_not_look_nothing_is_counted(world: World) -> None:
+    with pytest.raises(Postponed):
+        world.room()
+    for watch in (world.watches[""], world.watches[UNBOUND]):
+        watch.refusal = REFUSED
+        watch.settled.set()
+    assert world.room() is None
+
+
+async def test_how_long_devices_are_missing_begins_anew_when_they_were_there(world: World) -> None:
+    await world.begin(node("a", 0))
+    assert world.devices.missing_seconds(RESOURCE) == 0
+    world.now += 40
+    assert world.devices.missing_seconds(RESOURCE) == 40
+    world.watches[""].tell(node("a", 1))
+    await settle()
+    world.room()
+    world.watches[""].tell(node("a", 0))
+    assert world.devices.missing_seconds(RESOURCE) == 0
+
+
+async def test_the_pod_that_waits_can_be_asked_for(world: World) -> None:
+    await world.begin(node("a"), waiting=[pod("p", phase="Pending", deployment="iris")])
+    found = world.devices.waiting("demo/iris")
+    assert found is not None
+    assert found.key == Key("demo", "p")
+    assert world.devices.waiting("demo/other") is None
