@@ -134,6 +134,40 @@ class EdgeOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineOptions:
+    """A deep network on an exclusive device, behind the protocol of TensorFlow Serving."""
+
+    featurizer: str
+    weights: str
+    """The name of the model that holds the featurizer's graph."""
+    classifier: str | None = None
+    """The name of the model that holds the classifier's; without one the featurizer's outputs are sent."""
+    port: int = 8500
+    """Where gRPC is answered; HTTP stays on the server's own port."""
+    provider: str = "CPUExecutionProvider"
+    """The execution provider of ONNX Runtime, with its options."""
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    """Patterns of the files that the device plugin puts into the container, for instance `/dev/acl*`."""
+    max_batch: int = 16
+    max_image_bytes: int = 10 * 1024 * 1024
+    max_image_pixels: int = 25_000_000
+
+    @classmethod
+    def from_json(cls, data: object, models: tuple[ModelSource, ...]) -> Self:
+        """Read `pipeline`, which names two of the models."""
+        values = _arguments(cls, data)
+        names = {model.name for model in models}
+        for name in ("weights", "classifier"):
+            if values.get(name) is not None and values[name] not in names:
+                raise ConfigError(f"pipeline.{name} must be one of the models, not {values[name]!r}")
+        for name in {"port", "max_batch", "max_image_bytes", "max_image_pixels"} & set(values):
+            if type(values[name]) is not int or values[name] < 1:
+                raise ConfigError(f"pipeline.{_camel(name)} must be a whole number of at least 1")
+        return cls(**values | {"devices": tuple(values.get("devices", ()))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringConfig:
     """The whole configuration, the same for `berth-scoring fetch` and `berth-scoring serve`."""
 
@@ -152,6 +186,8 @@ class ScoringConfig:
     """What `port` speaks HTTPS with; none leaves it HTTP."""
     edge: EdgeOptions | None = None
     """Messages of IoT Edge; none leaves it at HTTP."""
+    pipeline: PipelineOptions | None = None
+    """A featurizer and a classifier on a device; none leaves each model on its own."""
     storage_endpoints: Mapping[str, str] = field(default_factory=dict)
     """Blob service URLs of Azure storage accounts whose URL does not follow from their host name."""
 
@@ -166,6 +202,8 @@ class ScoringConfig:
             values["tls"] = TlsSource.from_json(values["tls"])
         if values.get("edge") is not None:
             values["edge"] = EdgeOptions.from_json(values["edge"])
+        if values.get("pipeline") is not None:
+            values["pipeline"] = PipelineOptions.from_json(values["pipeline"], values["models"])
         values["requests"] = RequestLimits.from_json(values.get("requests", {}))
         values["user"] = _user(values.get("user"))
         values["storage_endpoints"] = _endpoints(values.get("storage_endpoints"))
