@@ -125,11 +125,15 @@ class GrpcClient:
         response: serving.PredictResponse = self.call(request, timeout)[0]
         return response
 
-    def call(self, request: serving.PredictRequest, timeout: float = 20) -> tuple[Any, Any]:
+    def call(
+        self, request: serving.PredictRequest, timeout: float = 20, *, wait_for_ready: bool = False
+    ) -> tuple[Any, Any]:
         method = self.channel.unary_unary(
             f"{SERVICE}/Predict", serving.PredictRequest.SerializeToString, serving.PredictResponse.FromString
         )
-        response, call = method.with_call(request, timeout=timeout, metadata=self.metadata)
+        response, call = method.with_call(
+            request, timeout=timeout, metadata=self.metadata, wait_for_ready=wait_for_ready
+        )
         return response, dict(call.trailing_metadata())
 
     def describe(self, request: serving.GetModelMetadataRequest) -> serving.GetModelMetadataResponse:
@@ -210,7 +214,7 @@ def pipeline_server(
     ready: bool = True,
     **config: Any,
 ) -> Iterator[PipelineServer]:
-    """Fetch the graphs from a volume and serve them; without a classifier the featurizer's outputs are sent."""
+    """Fetch the graphs and serve them; without a classifier the featurizer's outputs are sent."""
     http_port, port = free_port(), free_port()
     models = [_model(folder, "resnet", weights or featurizer_graph())]
     if classifier is not None:
