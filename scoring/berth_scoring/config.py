@@ -164,7 +164,12 @@ class PipelineOptions:
         for name in {"port", "max_batch", "max_image_bytes", "max_image_pixels"} & set(values):
             if type(values[name]) is not int or values[name] < 1:
                 raise ConfigError(f"pipeline.{_camel(name)} must be a whole number of at least 1")
-        return cls(**values | {"devices": tuple(values.get("devices", ()))})
+        devices, options = values.get("devices", []), values.get("provider_options", {})
+        if not isinstance(devices, list) or not all(isinstance(each, str) for each in devices):
+            raise ConfigError("pipeline.devices must be a list of patterns")
+        if not isinstance(options, dict) or not all(isinstance(each, str) for each in options.values()):
+            raise ConfigError("pipeline.providerOptions must map names to texts")
+        return cls(**values | {"devices": tuple(devices)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
