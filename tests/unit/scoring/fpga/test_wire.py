@@ -1,6 +1,5 @@
 """The messages that are checked in are those of the descriptions beside them."""
 
-import sys
 from pathlib import Path
 
 from grpc_tools import protoc
@@ -21,7 +20,3 @@ def test_generated_messages_are_those_of_their_descriptions(tmp_path: Path) -> N
     for path in generated:
         committed = ROOT / path.relative_to(tmp_path)
         assert committed.read_text() == path.read_text(), f"run `make wire`: {committed.name}"
-
-
-def test_no_part_of_tensorflow_is_needed() -> None:
-    assert "tensorflow" not in sys.modules
