@@ -1,10 +1,10 @@
 """From the bytes of a JPEG to what a network takes, within limits that hold before anything is decoded."""
 
 import io
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,33 +34,36 @@ class ImageDecoder:
     def __init__(self, featurizer: Featurizer, limits: ImageLimits) -> None:
         self._featurizer = featurizer
         self._limits = limits
-        self._means = np.array(featurizer.means, np.float32)
+        # A whole row at once: to subtract three numbers again and again takes five times as long.
+        self._means = np.tile(np.array(featurizer.means, np.float32), featurizer.side)
         self._scale = np.float32(featurizer.scale)
 
     def decode(self, images: Sequence[bytes], tensor: str) -> NDArray[np.float32]:
         """Return the images as one array; a rejection names the tensor and the place in it."""
-        batch = np.empty((len(images), *self._featurizer.image), np.float32)
+        side = self._featurizer.side
+        rows = np.empty((len(images), side, len(self._means)), np.float32)
         for index, data in enumerate(images):
-            self._decode_one(data, batch[index], f"tensor {tensor!r}, image {index}")
-        batch -= self._means
+            image = self._decoded(data, f"tensor {tensor!r}, image {index}")
+            np.subtract(np.asarray(image).reshape(side, -1), self._means, out=rows[index])
         if self._scale != 1:
-            batch *= self._scale
-        return batch
+            rows *= self._scale
+        return rows.reshape(len(images), *self._featurizer.image)
 
-    def _decode_one(self, data: bytes, target: NDArray[Any], place: str) -> None:
+    def _decoded(self, data: bytes, place: str) -> Image.Image:
         if len(data) > self._limits.bytes:
             raise invalid(f"{place}: {len(data)} bytes, at most {self._limits.bytes} are taken")
-        side = self._featurizer.side
+        side, margin = self._featurizer.side, self._featurizer.margin
         try:
             with JpegImageFile(io.BytesIO(data)) as image:
                 self._check_pixels(image.size, place)
                 # The decoder itself scales down by 2, 4 or 8 while it reads, which saves most of the work.
-                image.draft("RGB", (2 * side, 2 * side))
-                box = middle(image.size, self._featurizer.margin)
-                resized = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR, box=box)
+                needed = math.ceil(side / (1 - margin))
+                image.draft("RGB", (needed, needed))
+                box = middle(image.size, margin)
+                coloured = image if image.mode == "RGB" else image.convert("RGB")
+                return coloured.resize((side, side), Image.Resampling.BILINEAR, box=box)
         except BROKEN as error:
             raise invalid(f"{place}: not a JPEG that can be decoded: {_cause(error)}") from error
-        target[...] = resized
 
     def _check_pixels(self, size: tuple[int, int], place: str) -> None:
         width, height = size
