@@ -20,19 +20,19 @@ from berth_scoring.azureml import ScriptService
 from berth_scoring.bodies import DEFAULT_BODY_LIMIT, Bodies
 from berth_scoring.config import (
     CodeSource,
-    ConfigError,
     Layout,
-    PipelineOptions,
     RequestLimits,
     ScoringConfig,
     read_number,
 )
 from berth_scoring.cors import Cors
 from berth_scoring.execution import InlineQueue, WorkQueue
+from berth_scoring.fpga.options import PipelineOptions
 from berth_scoring.lifecycle import Lifecycle
 from berth_scoring.listener import listen
 from berth_scoring.messages import Handler, Headers
 from berth_scoring.metrics import Metrics
+from berth_scoring.reading import ConfigError
 from berth_scoring.routes import RouteFactory, azure_routes, probe_routes
 from berth_scoring.script import is_schema_decorated
 from berth_scoring.server import STOP_SIGNALS, Server, exit_at_once
@@ -182,13 +182,14 @@ class Scoring:
         self._make = make
         self._queue = queue
         self._service = Service.from_environment(environment)
+        self._environment = environment
         self._threads = read_number(environment, "BERTH_THREADS", 1, least=1)
         self._server_version = _server_version(environment)
 
     def load(self) -> Loaded:
         """Load the pipeline or the script, or without one each model by its format."""
-        if self._config.pipeline is not None:
-            return self._load_pipeline(self._config.pipeline)
+        if self._config.fpga is not None:
+            return self._load_pipeline(self._config.fpga)
         code = self._config.code
         return self._load_models() if code is None else self._load_script(code)
 
@@ -208,7 +209,7 @@ class Scoring:
         from berth_scoring.fpga.assembly import Assembly  # noqa: PLC0415
         from berth_scoring.protocols.routes import score_schema  # noqa: PLC0415
 
-        assembly = Assembly(self._config, options, self._layout, self._make.metrics, self._threads)
+        assembly = Assembly(self._config, options, self._layout, self._make.metrics, self._environment)
         service = assembly.load(self._limits, _key_ring(self._config.keys_dir))
         documents = swagger.documents(self._service, score_schema(), None)
         handlers = {"POST": service.score.answer, "OPTIONS": azureml.answer_options}

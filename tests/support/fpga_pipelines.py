@@ -216,18 +216,25 @@ def pipeline_server(
 ) -> Iterator[PipelineServer]:
     """Fetch the graphs and serve them; without a classifier the featurizer's outputs are sent."""
     http_port, port = free_port(), free_port()
-    models = [_model(folder, "resnet", weights or featurizer_graph())]
-    if classifier is not None:
-        models.append(_model(folder, "flowers", classifier))
-    options = {"featurizer": "ResNet50", "weights": "resnet", "port": port, **(pipeline or {})}
-    if classifier is not None:
-        options["classifier"] = "flowers"
+    sources = {"weights": weights or featurizer_graph(), "flowers": classifier}
+    files = {name: folder / f"{name}.onnx" for name, content in sources.items() if content is not None}
+    for name, path in files.items():
+        path.write_bytes(sources[name] or b"")
+    options = {
+        "featurizer": "ResNet50",
+        "weights": {"uri": f"file://{files.pop('weights')}"},
+        "grpcPort": port,
+        **(pipeline or {}),
+    }
     document = {
         "name": "flowers-fpga",
         "target": "FPGA",
         "port": http_port,
-        "models": models,
-        "pipeline": options,
+        "models": [
+            {"name": name, "version": "3", "uri": f"file://{path}", "format": "onnx"}
+            for name, path in files.items()
+        ],
+        "fpga": options,
         **config,
     }
     environment = plain_environment() | {
@@ -250,9 +257,3 @@ def pipeline_server(
     finally:
         process.terminate()
         process.wait(20)
-
-
-def _model(folder: Path, name: str, content: bytes) -> dict[str, Any]:
-    source = folder / f"{name}.onnx"
-    source.write_bytes(content)
-    return {"name": name, "version": "3", "uri": f"file://{source}", "format": "onnx"}

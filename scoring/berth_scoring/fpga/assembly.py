@@ -1,20 +1,22 @@
 """Puts the parts of a pipeline together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from berth_scoring.auth import KeyRing
-from berth_scoring.config import Layout, ModelSource, PipelineOptions, RequestLimits, ScoringConfig
+from berth_scoring.config import Layout, RequestLimits, ScoringConfig, read_number
 from berth_scoring.fpga.calls import GrpcPort
 from berth_scoring.fpga.device import Device, device_files
 from berth_scoring.fpga.featurizers import FEATURIZERS
 from berth_scoring.fpga.gate import Gate
 from berth_scoring.fpga.images import ImageDecoder, ImageLimits
 from berth_scoring.fpga.measures import Measures
+from berth_scoring.fpga.options import PipelineOptions
 from berth_scoring.fpga.pipeline import Pipeline
 from berth_scoring.fpga.prediction import Prediction, ServedModel
 from berth_scoring.fpga.score import Score
@@ -25,6 +27,8 @@ from berth_scoring.tls import certificate_pair
 if TYPE_CHECKING:
     from berth_scoring.metrics import Metrics
 
+PROVIDER, DEVICES = "BERTH_EXECUTION_PROVIDER", "BERTH_DEVICES"
+"""What a vendor's image says of its device: who runs graphs on it, and patterns of its files."""
 THREADS_BESIDE = 4
 """Threads beyond those on the device: they decode images, wait, and answer probes."""
 WATCH_SECONDS = 0.1
@@ -88,7 +92,7 @@ class Assembly:
         options: PipelineOptions,
         layout: Layout,
         metrics: "Metrics",
-        threads: int,
+        environment: Mapping[str, str],
     ) -> None:
         if options.featurizer not in FEATURIZERS:
             known = ", ".join(FEATURIZERS)
@@ -100,18 +104,22 @@ class Assembly:
         self._options = options
         self._layout = layout
         self._measures = Measures(metrics.registry)
-        self._provider = Provider(options.provider, options.provider_options, threads)
+        name = options.provider or environment.get(PROVIDER, "CPUExecutionProvider")
+        threads = read_number(environment, "BERTH_THREADS", 1, least=1)
+        self._provider = Provider(name, options.provider_options, threads)
+        self._devices = options.devices or tuple(environment.get(DEVICES, "").split())
 
     def load(self, limits: RequestLimits, keys: KeyRing | None) -> PipelineService:
         """Open the device, load both stages, send a blank image through them, and take the port."""
         options = self._options
-        files = device_files(options.devices)
+        files = device_files(self._devices)
         stage, classifier = self._stages()
         gate = Gate(limits)
         device = Device(files, TEST_SECONDS)
         pipeline = Pipeline(
             stage,
             classifier,
+            options.output_tensor,
             decoder=ImageDecoder(
                 self._featurizer, ImageLimits(options.max_image_bytes, options.max_image_pixels)
             ),
@@ -128,34 +136,33 @@ class Assembly:
             ("berth-featurizer", self._featurizer.name),
         ]
         executor = ThreadPoolExecutor(limits.max_concurrent_per_replica + THREADS_BESIDE, "pipeline")
-        prediction = Prediction(self._served(), pipeline, options.max_batch)
+        prediction = Prediction(self._served(), pipeline, options.input_tensor, options.batch_size)
         port = GrpcPort(prediction, self._measures, executor, about=about, keys=keys)
-        port.bind(options.port, certificate_pair(self._config.tls))
+        port.bind(options.grpc_port, certificate_pair(self._config.tls))
         headers = [(f"x-{name}".encode(), value.encode()) for name, value in about]
         timeout = limits.timeout_milliseconds / 1000
         return PipelineService(
-            Score(pipeline, executor, options.max_batch, timeout, headers), pipeline, port, device, gate
+            Score(pipeline, executor, options.batch_size, timeout, headers), pipeline, port, device, gate
         )
 
     def _stages(self) -> tuple[FeaturizerStage, ClassifierStage | None]:
         with loading("ModelLoadFailed"):
-            stage = FeaturizerStage.of(self._featurizer, self._graph(self._model(self._options.weights)))
-            if self._options.classifier is None:
+            stage = FeaturizerStage.of(self._featurizer, self._graph(self._layout.weights))
+            if not self._config.models:
                 return stage, None
-            graph = self._graph(self._model(self._options.classifier))
+            graph = self._graph(self._layout.model(self._config.models[0]))
         with loading("DeviceUnavailable"):
             features = stage.run(stage.blank)
         seen = replace(stage.graph.outputs[0], shape=features[stage.graph.outputs[0].name].shape)
         with loading("ClassifierMismatch"):
             return stage, ClassifierStage.of(graph, stage, seen)
 
-    def _graph(self, model: ModelSource) -> Graph:
-        return load_graph(self._layout.model(model), self._provider)
-
-    def _model(self, name: str) -> ModelSource:
-        return next(model for model in self._config.models if model.name == name)
+    def _graph(self, folder: Path) -> Graph:
+        return load_graph(folder, self._provider)
 
     def _served(self) -> ServedModel:
-        model = self._model(self._options.classifier or self._options.weights)
+        if not self._config.models:
+            return ServedModel((self._config.name,), 1)
+        model = self._config.models[0]
         names = tuple(dict.fromkeys((self._config.name, model.name)))
         return ServedModel(names, int(model.version) if model.version.isdecimal() else 1)

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 CHANNELS = 3
-ALIAS_IN, ALIAS_OUT = "images", "output_alias"
-"""The names of a saved model's tensors; whoever sends the first reads the second."""
 PLACEHOLDER = "Placeholder:0"
-"""The name in the graph that clients send who read the outputs by theirs."""
+"""What clients call the images who read the outputs by their names in the graph."""
 
 IMAGENET_MEANS = (123.68, 116.78, 103.94)
 SSD_BLOCKS = (4, 7, 8, 9, 10, 11)

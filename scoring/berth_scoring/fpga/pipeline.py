@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from berth_scoring.formats.base import Tensors, TensorSpec
 from berth_scoring.fpga.errors import Rejected
-from berth_scoring.fpga.featurizers import ALIAS_OUT, Featurizer
+from berth_scoring.fpga.featurizers import Featurizer
 from berth_scoring.fpga.gate import Gate
 from berth_scoring.fpga.images import ImageDecoder
 from berth_scoring.fpga.measures import Measures
@@ -30,9 +30,11 @@ class Signature:
     """Their names in the graph, as clients know them."""
     aliases: tuple[str, ...]
     """Their names for those who name the input by its alias."""
+    primary: str | None
+    """The one that is the answer, if one is."""
 
     @classmethod
-    def of(cls, outputs: tuple[TensorSpec, ...], names: tuple[str, ...]) -> "Signature":
+    def of(cls, outputs: tuple[TensorSpec, ...], names: tuple[str, ...], alias: str) -> "Signature":
         """Name outputs: in the graph by `names`, or as the graph itself does where those do not fit."""
         own = tuple(spec.name for spec in outputs)
         graph = names if len(names) == len(own) and set(names) != set(own) else own
@@ -40,10 +42,10 @@ class Signature:
         # Boxes are many tensors, of which none is the answer.
         alone = len([spec for spec in outputs if spec.dtype.kind == "f"]) == 1
         aliases = tuple(
-            ALIAS_OUT if alone and spec.name == primary else name
+            alias if alone and spec.name == primary else name
             for spec, name in zip(outputs, graph, strict=True)
         )
-        return cls(outputs, graph, aliases)
+        return cls(outputs, graph, aliases, alias if alone else None)
 
 
 class Pipeline:
@@ -53,6 +55,7 @@ class Pipeline:
         self,
         featurizer: FeaturizerStage,
         classifier: ClassifierStage | None,
+        alias: str,
         *,
         decoder: ImageDecoder,
         gate: Gate,
@@ -67,7 +70,7 @@ class Pipeline:
         self._on_failure = on_failure
         last = featurizer.graph if classifier is None else classifier.graph
         names = () if classifier is not None else featurizer.featurizer.outputs
-        self.signature = Signature.of(last.outputs, names)
+        self.signature = Signature.of(last.outputs, names, alias)
 
     @property
     def featurizer(self) -> Featurizer:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from grpc import StatusCode
 
 from berth_scoring.fpga.errors import Rejected, invalid
-from berth_scoring.fpga.featurizers import ALIAS_IN
 from berth_scoring.fpga.images import check_array, check_batch
 from berth_scoring.fpga.pipeline import Images, Pipeline
 from berth_scoring.fpga.tensors import (
@@ -58,11 +57,12 @@ class ServedModel:
 class Prediction:
     """Answers the calls of the prediction service; may be called from any thread."""
 
-    def __init__(self, model: ServedModel, pipeline: Pipeline, max_batch: int) -> None:
+    def __init__(self, model: ServedModel, pipeline: Pipeline, alias: str, max_batch: int) -> None:
+        self._alias = alias
         self._model = model
         self._pipeline = pipeline
         self._max_batch = max_batch
-        self._inputs = (ALIAS_IN, *pipeline.featurizer.inputs)
+        self._inputs = (alias, *pipeline.featurizer.inputs)
 
     def predict(self, request: serving.PredictRequest) -> serving.PredictResponse:
         """Answer `Predict`."""
@@ -113,7 +113,7 @@ class Prediction:
                 raise invalid(f"{told} Inputs expected to be in the set {{{known}}}.")
         if len(inputs) != 1:
             raise invalid(
-                f"input size does not match signature: {len(inputs)}!=1; the tensor {ALIAS_IN!r} is needed"
+                f"input size does not match signature: {len(inputs)}!=1; the tensor {self._alias!r} is needed"
             )
         return next(iter(inputs.items()))
 
@@ -122,7 +122,7 @@ class Prediction:
         signature = self._pipeline.signature
         own = [spec.name for spec in signature.specs]
         if not wanted:
-            shown = signature.aliases if input_name == ALIAS_IN else signature.graph
+            shown = signature.aliases if input_name == self._alias else signature.graph
             return dict(zip(shown, own, strict=True))
         known = dict(zip((*own, *signature.graph, *signature.aliases), own * 3, strict=True))
         chosen: dict[str, str] = {}
@@ -144,20 +144,19 @@ class Prediction:
             )
             for alias, name, spec in zip(signature.aliases, signature.graph, signature.specs, strict=True)
         }
-        jpegs = _info(wire.DT_STRING, [-1])
-        arrays = _info(wire.DT_FLOAT, [-1, *self._pipeline.featurizer.image])
+        jpegs = self._info(wire.DT_STRING, [-1])
+        arrays = self._info(wire.DT_FLOAT, [-1, *self._pipeline.featurizer.image])
         return serving.SignatureDefMap(
             signature_def={
                 name: wire.SignatureDef(
-                    inputs={ALIAS_IN: tensor}, outputs=outputs, method_name=PREDICT_METHOD
+                    inputs={self._alias: tensor}, outputs=outputs, method_name=PREDICT_METHOD
                 )
                 for name, tensor in ((SIGNATURE, jpegs), (ARRAYS, arrays))
             }
         )
 
-
-def _info(dtype: wire.DataType, shape: Iterable[int]) -> wire.TensorInfo:
-    return wire.TensorInfo(name=f"{ALIAS_IN}:0", dtype=dtype, tensor_shape=shape_proto(shape))
+    def _info(self, dtype: wire.DataType, shape: Iterable[int]) -> wire.TensorInfo:
+        return wire.TensorInfo(name=self._inputs[-1], dtype=dtype, tensor_shape=shape_proto(shape))
 
 
 def _batch_first(shape: Sequence[int | None]) -> list[int]:

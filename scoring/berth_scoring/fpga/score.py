@@ -83,7 +83,7 @@ class Score:
             alias: outputs[spec.name].tolist()
             for alias, spec in zip(signature.aliases, signature.specs, strict=True)
         }
-        return named.get("output_alias", named)
+        return named[signature.primary] if signature.primary else named
 
 
 def _decoded(value: str, at: int) -> bytes:

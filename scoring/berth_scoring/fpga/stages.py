@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from berth_scoring.formats.base import ModelLoadError, Tensors, TensorSpec, only_file
 from berth_scoring.formats.onnx import CLASSIFIER_LABELS, DTYPES, SUFFIXES
 from berth_scoring.formats.tensors import describe
-from berth_scoring.fpga.featurizers import ALIAS_OUT, Featurizer
+from berth_scoring.fpga.featurizers import Featurizer
 
 Array = NDArray[Any]
 Arrange = Callable[[Array], Array]
@@ -157,10 +157,9 @@ class ClassifierStage:
 
 
 def primary_output(outputs: Sequence[TensorSpec]) -> str:
-    """Return the output that clients know as `output_alias`: the probabilities, not the label."""
+    """Return the output that clients know by its alias: the probabilities, not the label."""
     others = [spec for spec in outputs if spec.name not in CLASSIFIER_LABELS]
-    named = [spec for spec in others if spec.name == ALIAS_OUT]
-    return (named or others or list(outputs))[0].name
+    return (others or list(outputs))[0].name
 
 
 def _without_unknown(wanted: tuple[int | None, ...], size: int) -> tuple[int, ...]:

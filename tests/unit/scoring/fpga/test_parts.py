@@ -139,7 +139,7 @@ def spec(name: str, kind: str = "f4") -> TensorSpec:
 
 
 def test_probabilities_are_the_answer_and_labels_stand_beside() -> None:
-    signature = Signature.of((spec("label", "i8"), spec("probabilities")), ())
+    signature = Signature.of((spec("label", "i8"), spec("probabilities")), (), "output_alias")
     assert signature.aliases == ("label", "output_alias")
     assert signature.graph == ("label", "probabilities")
 
@@ -147,9 +147,9 @@ def test_probabilities_are_the_answer_and_labels_stand_beside() -> None:
 def test_boxes_keep_their_names() -> None:
     names = FEATURIZERS["SSDVGG"].outputs
     numbered = tuple(spec(f"out{at}") for at in range(12))
-    assert Signature.of(numbered, names).aliases == names
+    assert Signature.of(numbered, names, "output_alias").aliases == names
     shuffled = tuple(spec(name) for name in reversed(names))
-    assert Signature.of(shuffled, names).graph == tuple(reversed(names))
+    assert Signature.of(shuffled, names, "output_alias").graph == tuple(reversed(names))
 
 
 def test_who_finds_no_place_in_time_is_told_to_come_again() -> None:

@@ -38,7 +38,7 @@ def put_keys(folder: Path, **keys: str) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineServer]:
     folder = tmp_path_factory.mktemp("keys")
     keys = put_keys(folder / "keys", primaryKey="first", secondaryKey="second")
-    options = {"maxBatch": 2}
+    options = {"batchSize": 2}
     with pipeline_server(folder, classifier=classifier_graph(), pipeline=options, keysDir=keys) as started:
         yield started
 

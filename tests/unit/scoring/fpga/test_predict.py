@@ -30,7 +30,7 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineServer]:
-    limits = {"maxBatch": 4, "maxImagePixels": 1_000_000}
+    limits = {"batchSize": 4, "maxImagePixels": 1_000_000}
     folder = tmp_path_factory.mktemp("pipeline")
     with pipeline_server(folder, classifier=classifier_graph(), pipeline=limits) as started:
         yield started

@@ -98,7 +98,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     with pipeline_server(tmp_path / "one") as first:
-        taken = {"port": first.port}
+        taken = {"grpcPort": first.port}
         with pipeline_server(tmp_path / "two", ready=False, pipeline=taken) as second:
             assert failed(second).startswith(f"PortUnavailable: cannot listen on port {first.port}")
 
@@ -174,9 +174,9 @@ def slow_graph(rounds: int) -> bytes:
     )
 
 
-def test_a_run_past_its_deadline_is_ended_and_the_next_is_answered(tmp_path: Path) -> None:
+def test_a_run_past_its_deadline_is_ended_and_leaves_the_device_to_the_next(tmp_path: Path) -> None:
     limits = {"timeoutMilliseconds": 100, "maxQueueWaitMilliseconds": 0}
-    weights = slow_graph(80)
+    weights = slow_graph(300)
     with pipeline_server(tmp_path, weights=weights, requests=limits) as server:
         client = server.client()
         code, told = refused(lambda: client.predict(ONE))
