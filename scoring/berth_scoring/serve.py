@@ -115,7 +115,8 @@ def load(context: Context, tls: ssl.SSLContext | None) -> Callable[[socket.socke
         beside=_beside(context, loaded, metrics, queue, lifecycle),
         on_leave=context.log.close,
     )
-    metrics.watch(lambda: queue.depth, lambda: queue.running, lambda: context.log.dropped)
+    runs = queue if loaded.pipeline is None else loaded.pipeline.gate
+    metrics.watch(lambda: queue.depth, lambda: runs.running, lambda: context.log.dropped)
     for model in config.models:
         metrics.describe(model)
     _settle_memory()

@@ -38,14 +38,12 @@ class Signature:
         """Name outputs: in the graph by `names`, or as the graph itself does where those do not fit."""
         own = tuple(spec.name for spec in outputs)
         graph = names if len(names) == len(own) and set(names) != set(own) else own
-        primary = primary_output(outputs)
         # Boxes are many tensors, of which none is the answer.
-        alone = len([spec for spec in outputs if spec.dtype.kind == "f"]) == 1
+        primary = primary_output(outputs) if len(names) <= 1 else None
         aliases = tuple(
-            alias if alone and spec.name == primary else name
-            for spec, name in zip(outputs, graph, strict=True)
+            alias if spec.name == primary else name for spec, name in zip(outputs, graph, strict=True)
         )
-        return cls(outputs, graph, aliases, alias if alone else None)
+        return cls(outputs, graph, aliases, alias if primary else None)
 
 
 class Pipeline:

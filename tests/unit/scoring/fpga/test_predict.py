@@ -19,6 +19,8 @@ from fpga_pipelines import (
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
 
 from berth_scoring.fpga.wire import prediction_service_pb2 as serving
 from berth_scoring.fpga.wire import tensor_pb2 as wire
@@ -291,6 +293,16 @@ def test_reflection_describes_the_service(client: Any) -> None:
     assert "tensorflow.serving.PredictionService" in database.get_services()
     described = database.FindFileContainingSymbol("tensorflow.serving.PredictionService")
     assert [method.name for method in described.service[0].method] == ["Predict", "GetModelMetadata"]
+
+
+def test_a_classifier_of_scikit_learn_answers_with_its_probabilities(tmp_path: Any) -> None:
+    features = np.random.default_rng(1).normal(size=(30, 2048)).astype(np.float32)
+    trained = LogisticRegression().fit(features, np.arange(30) % 4)
+    exported = to_onnx(trained, features[:1], options={"zipmap": False}).SerializeToString()
+    with pipeline_server(tmp_path, classifier=exported) as server:
+        outputs = server.client().predict(request(strings(jpeg()))).outputs
+    assert set(outputs) == {"label", "output_alias"}
+    assert array_of(outputs["output_alias"]).sum() == pytest.approx(1)
 
 
 def test_without_a_classifier_the_stock_network_answers_under_its_names(tmp_path: Any) -> None:

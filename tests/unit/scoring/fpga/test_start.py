@@ -1,6 +1,9 @@
 """A pipeline is ready when its device has answered, tells why it cannot start, and dies with its device."""
 
+import hashlib
+import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -92,6 +95,24 @@ def test_what_cannot_start_says_why(tmp_path: Path, given: dict[str, Any], words
         told = failed(server)
     assert told.startswith(words[0])
     assert all(word in told for word in words), told
+
+
+def test_weights_of_another_digest_are_not_served(tmp_path: Path) -> None:
+    weights = {"uri": f"file://{tmp_path / 'weights.onnx'}", "sha256": "0" * 64}
+    with (
+        pytest.raises(subprocess.CalledProcessError),
+        pipeline_server(tmp_path, pipeline={"weights": weights}),
+    ):
+        pass
+    told = (tmp_path / "termination-log").read_text()
+    assert told.startswith("ModelDigestMismatch: weights of ResNet50:")
+
+
+def test_digests_of_weights_and_classifier_are_reported(tmp_path: Path) -> None:
+    with pipeline_server(tmp_path, classifier=classifier_graph()):
+        report = json.loads((tmp_path / "termination-log").read_text())
+    assert [model["name"] for model in report["models"]] == ["flowers"]
+    assert report["weights"] == {"digest": f"sha256:{hashlib.sha256(featurizer_graph()).hexdigest()}"}
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
