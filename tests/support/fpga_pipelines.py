@@ -80,6 +80,21 @@ def classifier_graph(*, size: int = 2048) -> bytes:
     )
 
 
+def slow_graph(rounds: int) -> bytes:
+    """Return a featurizer whose run takes long, in steps between which it can be ended."""
+    nodes = [helper.make_node("ReduceMean", ["image"], ["m0"], axes=[1, 2, 3], keepdims=0)]
+    nodes.append(helper.make_node("Expand", ["m0", "shape"], ["big0"]))
+    nodes += [helper.make_node("MatMul", [f"big{at}", "square"], [f"big{at + 1}"]) for at in range(rounds)]
+    nodes.append(helper.make_node("ReduceMean", [f"big{rounds}"], ["features"], axes=[0], keepdims=1))
+    return graph(
+        nodes,
+        ("image", ["N", 224, 224, 3]),
+        [("features", [1, 600])],
+        shape=np.array([600, 600], np.int64),
+        square=np.eye(600, dtype=np.float32) / 600,
+    )
+
+
 def jpeg(
     colour: tuple[int, int, int] = (255, 0, 0), size: tuple[int, int] = (320, 240), mode: str = "RGB"
 ) -> bytes:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 PROVIDER, DEVICES = "BERTH_EXECUTION_PROVIDER", "BERTH_DEVICES"
 """What a vendor's image says of its device: who runs graphs on it, and patterns of its files."""
-THREADS_BESIDE = 4
-"""Threads beyond those on the device: they decode images, wait, and answer probes."""
+THREADS_BESIDE = 16
+"""Threads beyond those on the device: they receive, decode, wait, and answer probes."""
 WATCH_SECONDS = 0.1
 """How often deadlines and the device are looked after."""
 TEST_SECONDS = 10.0

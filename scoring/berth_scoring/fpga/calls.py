@@ -21,7 +21,7 @@ from berth_scoring.tls import CertificatePair
 SERVICE = "tensorflow.serving.PredictionService"
 LARGEST_MESSAGE = 64 * 1024 * 1024
 """More than an image may take, so that a too large one is refused by name."""
-CALLS_AT_ONCE = 256
+CALLS_AT_ONCE = 128
 OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", -1),

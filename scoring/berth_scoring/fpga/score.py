@@ -45,7 +45,7 @@ class Score:
             work = loop.run_in_executor(self._executor, self._scored, request)
             response = await asyncio.wait_for(work, self._timeout)
         except Rejected as error:
-            raise Refusal(STATUSES.get(error.status, 500), error.message, list(self._headers)) from error
+            raise Refusal(STATUSES.get(error.status, 500), error.message, self._refused(error)) from error
         except TimeoutError as error:
             raise Refusal(504, f"Scoring timeout after {self._timeout:g} s", list(self._headers)) from error
         response.headers += [
@@ -54,6 +54,10 @@ class Score:
             *self._headers,
         ]
         return response
+
+    def _refused(self, error: Rejected) -> Headers:
+        again = [(b"retry-after", b"1")] if error.status is StatusCode.UNAVAILABLE else []
+        return [*self._headers, *again]
 
     def _scored(self, request: Request) -> Response:
         return encode(self._rows(self._pipeline.run(self._images(request))))

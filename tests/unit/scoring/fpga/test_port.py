@@ -2,7 +2,10 @@
 
 import base64
 import json
+import ssl
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from fpga_pipelines import (
     jpeg,
     pipeline_server,
     refused,
+    slow_graph,
     strings,
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -24,6 +28,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from berth_scoring.fpga.wire import prediction_service_pb2 as serving
 
 GREEN = (0, 255, 0)
+IMAGE = {"Content-Type": "image/jpeg"}
 ONE = serving.PredictRequest(inputs={"images": strings(jpeg(GREEN))})
 
 
@@ -84,7 +89,7 @@ def encoded(data: bytes) -> str:
 
 
 def test_a_jpeg_may_be_the_body_of_score(server: PipelineServer) -> None:
-    status, headers, rows = score(server, jpeg(GREEN), **{"Content-Type": "image/jpeg"})
+    status, headers, rows = score(server, jpeg(GREEN), **IMAGE)
     assert (status, np.argmax(rows[0])) == (200, 1)
     assert headers["x-berth-device"] == "cpu"
 
@@ -168,6 +173,24 @@ def test_tls_is_spoken_where_there_is_a_certificate(authority: trustme.CA, tmp_p
         assert eventually(server.client(credentials=trusting(authority)))
 
 
+def test_a_certificate_of_its_own_is_shown_where_that_is_asked_for(tmp_path: Path) -> None:
+    with pipeline_server(
+        tmp_path, classifier=classifier_graph(), tls={"selfSignedFor": ["localhost"]}
+    ) as server:
+        shown = certificate_of(server.port)
+        assert eventually(server.client(credentials=grpc.ssl_channel_credentials(shown.encode())))
+
+
+def certificate_of(port: int) -> str:
+    end = time.monotonic() + 20
+    while True:
+        try:
+            return ssl.get_server_certificate(("localhost", port), timeout=5)
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
 def test_a_new_certificate_is_shown_to_new_connections(authority: trustme.CA, tmp_path: Path) -> None:
     install(authority, tmp_path)
     with pipeline_server(tmp_path, classifier=classifier_graph(), tls={"dir": str(tmp_path)}) as server:
@@ -177,3 +200,25 @@ def test_a_new_certificate_is_shown_to_new_connections(authority: trustme.CA, tm
         install(other, tmp_path)
         assert eventually(server.client(credentials=trusting(other)))
         assert old.predict(ONE).outputs
+
+
+def test_who_finds_the_device_busy_is_told_to_come_again(tmp_path: Path) -> None:
+    limits = {"maxQueueWaitMilliseconds": 0, "timeoutMilliseconds": 20_000}
+    with pipeline_server(tmp_path, weights=slow_graph(60), requests=limits) as server:
+        client = server.client()
+        one = serving.PredictRequest(inputs={"images": strings(jpeg(GREEN))})
+        with ThreadPoolExecutor(4) as pool:
+            codes = list(pool.map(lambda _: code_of(client, one), range(4)))
+            answers = list(pool.map(lambda _: server.http("POST", "/score", jpeg(), **IMAGE), range(4)))
+        assert sorted(set(codes)) == ["OK", "UNAVAILABLE"]
+        assert sorted({status for status, _, _ in answers}) == [200, 503]
+        assert {headers["retry-after"] for status, headers, _ in answers if status == 503} == {"1"}
+
+
+def code_of(client: GrpcClient, request: serving.PredictRequest) -> str:
+    try:
+        client.predict(request)
+    except grpc.RpcError as error:
+        code: grpc.StatusCode = error.code()
+        return code.name
+    return "OK"

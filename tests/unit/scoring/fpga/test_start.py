@@ -19,6 +19,7 @@ from fpga_pipelines import (
     jpeg,
     pipeline_server,
     refused,
+    slow_graph,
     strings,
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -178,21 +179,6 @@ def test_a_failed_run_is_told_and_the_device_is_tested(tmp_path: Path) -> None:
         time.sleep(0.5)
         assert server.http("GET", "/livez")[0] == 200, "it answers its test"
         assert client.predict(serving.PredictRequest(inputs={"images": strings(jpeg((0, 0, 0)))})).outputs
-
-
-def slow_graph(rounds: int) -> bytes:
-    """Return a featurizer whose run takes long, in steps between which it can be ended."""
-    nodes = [helper.make_node("ReduceMean", ["image"], ["m0"], axes=[1, 2, 3], keepdims=0)]
-    nodes.append(helper.make_node("Expand", ["m0", "shape"], ["big0"]))
-    nodes += [helper.make_node("MatMul", [f"big{at}", "square"], [f"big{at + 1}"]) for at in range(rounds)]
-    nodes.append(helper.make_node("ReduceMean", [f"big{rounds}"], ["features"], axes=[0], keepdims=1))
-    return graph(
-        nodes,
-        ("image", ["N", 224, 224, 3]),
-        [("features", [1, 600])],
-        shape=np.array([600, 600], np.int64),
-        square=np.eye(600, dtype=np.float32) / 600,
-    )
 
 
 def test_a_run_past_its_deadline_is_ended_and_leaves_the_device_to_the_next(tmp_path: Path) -> None:
