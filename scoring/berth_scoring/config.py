@@ -151,8 +151,8 @@ class ScoringConfig:
     """What `port` speaks HTTPS with; none leaves it HTTP."""
     edge: EdgeOptions | None = None
     """Messages of IoT Edge; none leaves it at HTTP."""
-    fpga: PipelineOptions | None = None
-    """A featurizer on a device, with the only model as its classifier; none leaves each model on its own."""
+    pipeline: PipelineOptions | None = None
+    """A featurizer and a classifier on a device; none leaves each model on its own."""
     storage_endpoints: Mapping[str, str] = field(default_factory=dict)
     """Blob service URLs of Azure storage accounts whose URL does not follow from their host name."""
 
@@ -167,10 +167,9 @@ class ScoringConfig:
             values["tls"] = TlsSource.from_json(values["tls"])
         if values.get("edge") is not None:
             values["edge"] = EdgeOptions.from_json(values["edge"])
-        if values.get("fpga") is not None:
-            values["fpga"] = PipelineOptions.from_json(values["fpga"])
-            if len(values["models"]) > 1:
-                raise ConfigError("fpga takes one model, the classifier")
+        if values.get("pipeline") is not None:
+            names = {model.name for model in values["models"]}
+            values["pipeline"] = PipelineOptions.from_json(values["pipeline"], names)
         values["requests"] = RequestLimits.from_json(values.get("requests", {}))
         values["user"] = _user(values.get("user"))
         values["storage_endpoints"] = _endpoints(values.get("storage_endpoints"))
@@ -188,9 +187,7 @@ class ScoringConfig:
 
     def folders(self) -> Iterator[Path]:
         """Yield the folders that volumes bring."""
-        weights = self.fpga.weights if self.fpga else None
-        one_each = (self.code, weights)
-        parts = [*self.models, *(part for part in one_each if part is not None)]
+        parts: list[ModelSource | CodeSource] = [*self.models, *([self.code] if self.code else [])]
         found = [self.keys_dir, self.tls.dir if self.tls else None]
         for part in parts:
             found += [part.source, part.credentials_dir]
@@ -242,11 +239,6 @@ class Layout:
     def code(self) -> Path:
         """The folder of the scoring script."""
         return self.root / "code"
-
-    @property
-    def weights(self) -> Path:
-        """The folder of a featurizer's weights."""
-        return self.root / "weights"
 
     @property
     def fetched(self) -> Path:

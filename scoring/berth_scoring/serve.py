@@ -189,8 +189,8 @@ class Scoring:
 
     def load(self) -> Loaded:
         """Load the pipeline or the script, or without one each model by its format."""
-        if self._config.fpga is not None:
-            return self._load_pipeline(self._config.fpga)
+        if self._config.pipeline is not None:
+            return self._load_pipeline(self._config.pipeline)
         code = self._config.code
         return self._load_models() if code is None else self._load_script(code)
 

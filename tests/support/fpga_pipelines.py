@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -226,6 +227,7 @@ def pipeline_server(
     weights: bytes | None = None,
     classifier: bytes | None = None,
     pipeline: Mapping[str, Any] | None = None,
+    digests: Mapping[str, str] = MappingProxyType({}),
     ready: bool = True,
     **config: Any,
 ) -> Iterator[PipelineServer]:
@@ -237,19 +239,17 @@ def pipeline_server(
         path.write_bytes(sources[name] or b"")
     options = {
         "featurizer": "ResNet50",
-        "weights": {"uri": f"file://{files.pop('weights')}"},
-        "grpcPort": port,
+        "weights": "weights",
+        "classifier": "flowers" if classifier else None,
+        "port": port,
         **(pipeline or {}),
     }
     document = {
         "name": "flowers-fpga",
         "target": "FPGA",
         "port": http_port,
-        "models": [
-            {"name": name, "version": "3", "uri": f"file://{path}", "format": "onnx"}
-            for name, path in files.items()
-        ],
-        "fpga": options,
+        "models": [_described(name, path, digests.get(name)) for name, path in files.items()],
+        "pipeline": options,
         **config,
     }
     environment = plain_environment() | {
@@ -272,3 +272,7 @@ def pipeline_server(
     finally:
         process.terminate()
         process.wait(20)
+
+
+def _described(name: str, path: Path, digest: str | None) -> dict[str, Any]:
+    return {"name": name, "version": "3", "uri": f"file://{path}", "format": "onnx", "sha256": digest}

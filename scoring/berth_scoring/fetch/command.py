@@ -15,7 +15,6 @@ from berth_scoring.fetch.errors import FetchError
 from berth_scoring.fetch.https import Downloader
 from berth_scoring.fetch.storage import Storage
 from berth_scoring.fetch.transfer import Patience
-from berth_scoring.fpga.options import WeightsSource
 from berth_scoring.reading import ConfigError
 from berth_scoring.termination import LIMIT_BYTES, write_termination_message
 
@@ -67,7 +66,7 @@ def fetch_all(config: ScoringConfig, layout: Layout, fetcher: Fetcher) -> dict[s
         for model in config.models
     ]
     code = {"digest": _fetch_code(config.code, layout, fetcher)} if config.code else None
-    return {"models": models, "code": code, **_fetch_weights(config, layout, fetcher)}
+    return {"models": models, "code": code}
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -85,14 +84,6 @@ def _fetch_model(model: ModelSource, layout: Layout, fetcher: Fetcher) -> str:
     return _fetch(fetcher, artifact, kind="Model", label=f"model {model.name}:{model.version}")
 
 
-def _fetch_weights(config: ScoringConfig, layout: Layout, fetcher: Fetcher) -> dict[str, Any]:
-    if config.fpga is None:
-        return {}
-    artifact = _artifact(config.fpga.weights, layout.weights)
-    label = f"weights of {config.fpga.featurizer}"
-    return {"weights": {"digest": _fetch(fetcher, artifact, kind="Model", label=label)}}
-
-
 def _fetch_code(code: CodeSource, layout: Layout, fetcher: Fetcher) -> str:
     digest = _fetch(fetcher, _artifact(code, layout.code), kind="Code", label="code")
     if not (layout.code / code.scoring_script).is_file():
@@ -103,7 +94,7 @@ def _fetch_code(code: CodeSource, layout: Layout, fetcher: Fetcher) -> str:
     return digest
 
 
-def _artifact(wanted: ModelSource | CodeSource | WeightsSource, target: Path) -> Artifact:
+def _artifact(wanted: ModelSource | CodeSource, target: Path) -> Artifact:
     return Artifact(
         uri=wanted.uri,
         target=target,

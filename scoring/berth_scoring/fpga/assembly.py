@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from berth_scoring.auth import KeyRing
-from berth_scoring.config import Layout, RequestLimits, ScoringConfig, read_number
+from berth_scoring.config import Layout, ModelSource, RequestLimits, ScoringConfig, read_number
 from berth_scoring.fpga.calls import GrpcPort
 from berth_scoring.fpga.device import Device, device_files
 from berth_scoring.fpga.featurizers import FEATURIZERS
@@ -136,33 +135,34 @@ class Assembly:
             ("berth-featurizer", self._featurizer.name),
         ]
         executor = ThreadPoolExecutor(limits.max_concurrent_per_replica + THREADS_BESIDE, "pipeline")
-        prediction = Prediction(self._served(), pipeline, options.input_tensor, options.batch_size)
+        prediction = Prediction(self._served(), pipeline, options.input_tensor, options.max_batch)
         port = GrpcPort(prediction, self._measures, executor, about=about, keys=keys)
-        port.bind(options.grpc_port, certificate_pair(self._config.tls))
+        port.bind(options.port, certificate_pair(self._config.tls))
         headers = [(f"x-{name}".encode(), value.encode()) for name, value in about]
         timeout = limits.timeout_milliseconds / 1000
         return PipelineService(
-            Score(pipeline, executor, options.batch_size, timeout, headers), pipeline, port, device, gate
+            Score(pipeline, executor, options.max_batch, timeout, headers), pipeline, port, device, gate
         )
 
     def _stages(self) -> tuple[FeaturizerStage, ClassifierStage | None]:
         with loading("ModelLoadFailed"):
-            stage = FeaturizerStage.of(self._featurizer, self._graph(self._layout.weights))
-            if not self._config.models:
+            stage = FeaturizerStage.of(self._featurizer, self._graph(self._options.weights))
+            if self._options.classifier is None:
                 return stage, None
-            graph = self._graph(self._layout.model(self._config.models[0]))
+            graph = self._graph(self._options.classifier)
         with loading("DeviceUnavailable"):
             features = stage.run(stage.blank)
         seen = replace(stage.graph.outputs[0], shape=features[stage.graph.outputs[0].name].shape)
         with loading("ClassifierMismatch"):
             return stage, ClassifierStage.of(graph, stage, seen)
 
-    def _graph(self, folder: Path) -> Graph:
-        return load_graph(folder, self._provider)
+    def _graph(self, name: str) -> Graph:
+        return load_graph(self._layout.model(self._model(name)), self._provider)
+
+    def _model(self, name: str) -> ModelSource:
+        return next(model for model in self._config.models if model.name == name)
 
     def _served(self) -> ServedModel:
-        if not self._config.models:
-            return ServedModel((self._config.name,), 1)
-        model = self._config.models[0]
+        model = self._model(self._options.classifier or self._options.weights)
         names = tuple(dict.fromkeys((self._config.name, model.name)))
         return ServedModel(names, int(model.version) if model.version.isdecimal() else 1)

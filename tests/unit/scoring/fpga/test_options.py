@@ -1,56 +1,52 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from berth_scoring.config import ScoringConfig
+from berth_scoring.fpga.options import PipelineOptions
 from berth_scoring.reading import ConfigError
 
-WEIGHTS = {
-    "uri": "https://example.org/resnet.onnx",
-    "sha256": "ab",
-    "source": None,
-    "credentialsDir": "/keys",
-}
-FLOWERS = {"name": "flowers", "version": "1", "uri": "https://example.org/flowers.onnx"}
+MODELS = [
+    {"name": name, "version": "1", "uri": f"https://example.org/{name}"} for name in ("resnet", "flowers")
+]
 
 
-def read(models: tuple[dict[str, str], ...] = (FLOWERS,), **fpga: Any) -> ScoringConfig:
-    described = {"featurizer": "ResNet50", "weights": WEIGHTS, **fpga}
-    return ScoringConfig.from_json({"name": "flowers-fpga", "models": list(models), "fpga": described})
-
-
-def test_a_pipeline_is_read_with_its_weights() -> None:
-    config = read(devices=["/dev/acl*"], providerOptions={"a": "b"}, batchSize=4)
-    options = config.fpga
+def read(**pipeline: Any) -> PipelineOptions:
+    described = {"featurizer": "ResNet50", "weights": "resnet", **pipeline}
+    document = {"name": "flowers-fpga", "models": MODELS, "pipeline": described}
+    options = ScoringConfig.from_json(document).pipeline
     assert options is not None
-    assert (options.featurizer, options.weights.uri) == ("ResNet50", "https://example.org/resnet.onnx")
+    return options
+
+
+def test_a_pipeline_names_its_two_models() -> None:
+    options = read(classifier="flowers", devices=["/dev/acl*"], providerOptions={"a": "b"}, maxBatch=4)
+    assert (options.featurizer, options.weights, options.classifier) == ("ResNet50", "resnet", "flowers")
     assert (options.input_tensor, options.output_tensor) == ("images", "output_alias")
-    assert (options.grpc_port, options.batch_size) == (8500, 4)
+    assert (options.port, options.max_batch) == (8500, 4)
     assert (options.devices, options.provider_options) == (("/dev/acl*",), {"a": "b"})
-    assert Path("/keys") in set(config.folders())
 
 
 def test_there_is_none_unless_it_is_configured() -> None:
-    assert ScoringConfig.from_json({"name": "iris"}).fpga is None
+    assert ScoringConfig.from_json({"name": "iris"}).pipeline is None
 
 
 @pytest.mark.parametrize(
-    ("fpga", "words"),
+    ("pipeline", "words"),
     [
         ({"weights": None}, "lacks weights"),
-        ({"weights": "vgg"}, "WeightsSource must be a JSON object"),
+        ({"weights": "vgg"}, "pipeline.weights must be one of the models, not 'vgg'"),
+        ({"classifier": "tulips"}, "pipeline.classifier must be one of the models"),
         ({"featurizer": None}, "lacks featurizer"),
-        ({"models": (FLOWERS, FLOWERS)}, "fpga takes one model, the classifier"),
-        ({"batchSize": 0}, "fpga.batchSize must be a whole number of at least 1"),
-        ({"grpcPort": "8500"}, "fpga.grpcPort"),
-        ({"maxImageBytes": True}, "fpga.maxImageBytes"),
-        ({"inputTensor": ""}, "fpga.inputTensor must be the name of a tensor"),
-        ({"devices": "/dev/acl0"}, "fpga.devices must be a list"),
-        ({"providerOptions": {"a": 1}}, "fpga.providerOptions must map names to texts"),
+        ({"maxBatch": 0}, "pipeline.maxBatch must be a whole number of at least 1"),
+        ({"port": "8500"}, "pipeline.port"),
+        ({"maxImageBytes": True}, "pipeline.maxImageBytes"),
+        ({"inputTensor": ""}, "pipeline.inputTensor must be the name of a tensor"),
+        ({"devices": "/dev/acl0"}, "pipeline.devices must be a list"),
+        ({"providerOptions": {"a": 1}}, "pipeline.providerOptions must map names to texts"),
         ({"speed": 1}, "does not know speed"),
     ],
 )
-def test_what_is_no_pipeline_is_refused(fpga: dict[str, Any], words: str) -> None:
+def test_what_is_no_pipeline_is_refused(pipeline: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        read(**fpga)
+        read(**pipeline)

@@ -43,7 +43,7 @@ def put_keys(folder: Path, **keys: str) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineServer]:
     folder = tmp_path_factory.mktemp("keys")
     keys = put_keys(folder / "keys", primaryKey="first", secondaryKey="second")
-    options = {"batchSize": 2}
+    options = {"maxBatch": 2}
     with pipeline_server(folder, classifier=classifier_graph(), pipeline=options, keysDir=keys) as started:
         yield started
 

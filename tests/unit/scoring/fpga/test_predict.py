@@ -32,7 +32,7 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineServer]:
-    limits = {"batchSize": 4, "maxImagePixels": 1_000_000}
+    limits = {"maxBatch": 4, "maxImagePixels": 1_000_000}
     folder = tmp_path_factory.mktemp("pipeline")
     with pipeline_server(folder, classifier=classifier_graph(), pipeline=limits) as started:
         yield started
@@ -312,3 +312,11 @@ def test_without_a_classifier_the_stock_network_answers_under_its_names(tmp_path
         in_graph = client.predict(request(strings(jpeg()), "Placeholder:0")).outputs
         assert (list(by_alias), list(in_graph)) == (["output_alias"], [STOCK])
         assert array_of(by_alias["output_alias"]).tolist() == array_of(in_graph[STOCK]).tolist()
+
+
+def test_tensors_may_be_called_otherwise(tmp_path: Any) -> None:
+    names = {"inputTensor": "photo", "outputTensor": "species"}
+    with pipeline_server(tmp_path, classifier=classifier_graph(), pipeline=names) as server:
+        client = server.client()
+        assert list(client.predict(request(strings(jpeg()), "photo")).outputs) == ["species"]
+        assert "'photo' is needed" in refused(lambda: client.predict(request()))[1]

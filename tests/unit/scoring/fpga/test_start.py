@@ -99,28 +99,28 @@ def test_what_cannot_start_says_why(tmp_path: Path, given: dict[str, Any], words
 
 
 def test_weights_of_another_digest_are_not_served(tmp_path: Path) -> None:
-    weights = {"uri": f"file://{tmp_path / 'weights.onnx'}", "sha256": "0" * 64}
     with (
         pytest.raises(subprocess.CalledProcessError),
-        pipeline_server(tmp_path, pipeline={"weights": weights}),
+        pipeline_server(tmp_path, digests={"weights": "0" * 64}),
     ):
         pass
     told = (tmp_path / "termination-log").read_text()
-    assert told.startswith("ModelDigestMismatch: weights of ResNet50:")
+    assert told.startswith("ModelDigestMismatch: model weights:3:")
 
 
 def test_digests_of_weights_and_classifier_are_reported(tmp_path: Path) -> None:
     with pipeline_server(tmp_path, classifier=classifier_graph()):
         report = json.loads((tmp_path / "termination-log").read_text())
-    assert [model["name"] for model in report["models"]] == ["flowers"]
-    assert report["weights"] == {"digest": f"sha256:{hashlib.sha256(featurizer_graph()).hexdigest()}"}
+    contents = {"weights": featurizer_graph(), "flowers": classifier_graph()}
+    expected = {name: f"sha256:{hashlib.sha256(content).hexdigest()}" for name, content in contents.items()}
+    assert {model["name"]: model["digest"] for model in report["models"]} == expected
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     with pipeline_server(tmp_path / "one") as first:
-        taken = {"grpcPort": first.port}
+        taken = {"port": first.port}
         with pipeline_server(tmp_path / "two", ready=False, pipeline=taken) as second:
             assert failed(second).startswith(f"PortUnavailable: cannot listen on port {first.port}")
 
