@@ -96,7 +96,7 @@ class Assembly:
         if options.featurizer not in FEATURIZERS:
             known = ", ".join(FEATURIZERS)
             raise StartupError(
-                "FeaturizerUnknown", f"there is no featurizer {options.featurizer!r}, but {known}"
+                "ConfigInvalid", f"there is no featurizer {options.featurizer!r}, but {known}"
             )
         self._featurizer = FEATURIZERS[options.featurizer]
         self._config = config

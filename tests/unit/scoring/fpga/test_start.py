@@ -81,7 +81,7 @@ def unknown_operator() -> bytes:
         ),
         pytest.param(
             {"pipeline": {"featurizer": "AlexNet"}},
-            ["FeaturizerUnknown", "'AlexNet'", "ResNet50, ResNet152, DenseNet121, VGG16, SSDVGG"],
+            ["ConfigInvalid", "'AlexNet'", "ResNet50, ResNet152, DenseNet121, VGG16, SSDVGG"],
             id="unknown featurizer",
         ),
         pytest.param(
