@@ -95,9 +95,7 @@ class Assembly:
     ) -> None:
         if options.featurizer not in FEATURIZERS:
             known = ", ".join(FEATURIZERS)
-            raise StartupError(
-                "ConfigInvalid", f"there is no featurizer {options.featurizer!r}, but {known}"
-            )
+            raise StartupError("ConfigInvalid", f"there is no featurizer {options.featurizer!r}, but {known}")
         self._featurizer = FEATURIZERS[options.featurizer]
         self._config = config
         self._options = options
