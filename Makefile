@@ -36,6 +36,9 @@ check unit contract apiserver chart e2e perf: sync
 crds: sync
 	@$(RUN) python -m berth.schema crds charts/berth/files/crds --reference docs/reference
 
+wire: sync
+	@cd scoring && $(RUN) python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. berth_scoring/fpga/wire/*.proto
+
 # The clusters of other checkouts live on: without their folders they could not be taken down.
 clean: demo-down
 	rm -rf .venv

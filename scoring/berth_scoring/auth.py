@@ -25,14 +25,17 @@ class KeyRing:
 
     def admit(self, authorization: bytes | None) -> None:
         """Raise a refusal with status 401 unless `authorization` carries one of the keys."""
+        scheme, _, token = (authorization or b"").partition(b" ")
+        if not self.holds(token.strip()) or scheme.lower() != b"bearer":
+            raise Refusal(401, UNAUTHORIZED, [(b"www-authenticate", b"Bearer")])
+
+    def holds(self, token: bytes) -> bool:
+        """Tell whether `token` is one of the keys."""
         if self._files.changed():
             self._keys = self._read()
-        scheme, _, token = (authorization or b"").partition(b" ")
-        presented = token.strip()
         # Both are always compared, so that the time taken tells nothing about either.
-        matches = [hmac.compare_digest(presented, key) for key in self._keys]
-        if scheme.lower() != b"bearer" or not any(matches):
-            raise Refusal(401, UNAUTHORIZED, [(b"www-authenticate", b"Bearer")])
+        matches = [hmac.compare_digest(token, key) for key in self._keys]
+        return any(matches)
 
     def _read(self) -> list[bytes]:
         keys = [path.read_bytes().strip() for path in self._files.present]

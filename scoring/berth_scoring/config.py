@@ -9,9 +9,12 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
+
+from berth_scoring.fpga.options import PipelineOptions
+from berth_scoring.reading import ConfigError, arguments, as_paths, camel
 
 N = TypeVar("N", int, float)
 
@@ -21,10 +24,6 @@ LONGEST_VALUE = 32_000
 ENDPOINT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ENDPOINT = re.compile(r"https?://[^\s?#@]+")
 NUMBERS: Mapping[type, str] = {int: "a whole number", float: "a number"}
-
-
-class ConfigError(ValueError):
-    """The configuration is not what this version of the scoring container understands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +42,8 @@ class ModelSource:
     @classmethod
     def from_json(cls, data: object) -> Self:
         """Read one entry of `models`."""
-        values = _arguments(cls, data)
-        return cls(**_as_paths(values, "source", "credentials_dir"))
+        values = arguments(cls, data)
+        return cls(**as_paths(values, "source", "credentials_dir"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +59,8 @@ class CodeSource:
     @classmethod
     def from_json(cls, data: object) -> Self:
         """Read `code`."""
-        values = _arguments(cls, data)
-        return cls(**_as_paths(values, "source", "credentials_dir"))
+        values = arguments(cls, data)
+        return cls(**as_paths(values, "source", "credentials_dir"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +74,11 @@ class RequestLimits:
     @classmethod
     def from_json(cls, data: object) -> Self:
         """Read `requests`; every limit is a whole number, and only the wait may be 0."""
-        values = _arguments(cls, data)
+        values = arguments(cls, data)
         for name, value in values.items():
             least = 0 if name == "max_queue_wait_milliseconds" else 1
             if type(value) is not int or value < least:
-                told = f"requests.{_camel(name)} must be a whole number of at least {least}, not {value!r}"
+                told = f"requests.{camel(name)} must be a whole number of at least {least}, not {value!r}"
                 raise ConfigError(told)
         return cls(**values)
 
@@ -96,7 +95,7 @@ class TlsSource:
     @classmethod
     def from_json(cls, data: object) -> Self:
         """Read `tls`."""
-        values = _as_paths(_arguments(cls, data), "dir")
+        values = as_paths(arguments(cls, data), "dir")
         names = values.get("self_signed_for") or []
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
             raise ConfigError(f"tls.selfSignedFor must be a list of names, not {names!r}")
@@ -123,13 +122,13 @@ class EdgeOptions:
     @classmethod
     def from_json(cls, data: object) -> Self:
         """Read `edge`."""
-        values = _as_paths(_arguments(cls, data), "cache_dir")
+        values = as_paths(arguments(cls, data), "cache_dir")
         for name in {"input", "output"} & set(values):
             if not isinstance(values[name], str) or not ENDPOINT_NAME.fullmatch(values[name]):
                 raise ConfigError(f"edge.{name} must be a name of letters, digits, '.', '_' and '-'")
         for name in {"report_seconds", "token_seconds"} & set(values):
             if type(values[name]) is not int or values[name] < 1:
-                raise ConfigError(f"edge.{_camel(name)} must be a whole number of at least 1")
+                raise ConfigError(f"edge.{camel(name)} must be a whole number of at least 1")
         return cls(**values)
 
 
@@ -152,13 +151,15 @@ class ScoringConfig:
     """What `port` speaks HTTPS with; none leaves it HTTP."""
     edge: EdgeOptions | None = None
     """Messages of IoT Edge; none leaves it at HTTP."""
+    pipeline: PipelineOptions | None = None
+    """A featurizer and a classifier on a device; none leaves each model on its own."""
     storage_endpoints: Mapping[str, str] = field(default_factory=dict)
     """Blob service URLs of Azure storage accounts whose URL does not follow from their host name."""
 
     @classmethod
     def from_json(cls, data: object) -> Self:
         """Read the object; a key that is unknown here is an error, so that nothing is silently ignored."""
-        values = _as_paths(_arguments(cls, data), "keys_dir")
+        values = as_paths(arguments(cls, data), "keys_dir")
         values["models"] = tuple(ModelSource.from_json(model) for model in values.get("models", ()))
         if values.get("code") is not None:
             values["code"] = CodeSource.from_json(values["code"])
@@ -166,6 +167,9 @@ class ScoringConfig:
             values["tls"] = TlsSource.from_json(values["tls"])
         if values.get("edge") is not None:
             values["edge"] = EdgeOptions.from_json(values["edge"])
+        if values.get("pipeline") is not None:
+            names = {model.name for model in values["models"]}
+            values["pipeline"] = PipelineOptions.from_json(values["pipeline"], names)
         values["requests"] = RequestLimits.from_json(values.get("requests", {}))
         values["user"] = _user(values.get("user"))
         values["storage_endpoints"] = _endpoints(values.get("storage_endpoints"))
@@ -277,28 +281,3 @@ def _endpoints(data: object) -> Mapping[str, str]:
             return data
     # What stands there instead is not shown: it could be a signature.
     raise ConfigError("storageEndpoints must map each account to an http(s) URL without a query")
-
-
-def _arguments(cls: type, data: object) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise ConfigError(f"{cls.__name__} must be a JSON object, not {data!r}")
-    known = {_camel(each.name): each for each in fields(cls)}
-    if unknown := sorted(set(data) - set(known)):
-        raise ConfigError(f"{cls.__name__} does not know {', '.join(unknown)}")
-    missing = [key for key, each in known.items() if _is_required(each) and data.get(key) is None]
-    if missing:
-        raise ConfigError(f"{cls.__name__} lacks {', '.join(missing)}")
-    return {known[key].name: value for key, value in data.items()}
-
-
-def _is_required(each: Field[Any]) -> bool:
-    return each.default is MISSING and each.default_factory is MISSING
-
-
-def _camel(name: str) -> str:
-    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
-
-
-def _as_paths(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    paths = {name: Path(values[name]) for name in names if values.get(name) is not None}
-    return values | paths

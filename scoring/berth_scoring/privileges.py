@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from berth_scoring.config import ConfigError, Layout, ScoringConfig, config_text, config_variables
+from berth_scoring.config import Layout, ScoringConfig, config_text, config_variables
 from berth_scoring.listener import LISTENER, bound
+from berth_scoring.reading import ConfigError
 from berth_scoring.termination import write_termination_message
 
 FAILED = 3

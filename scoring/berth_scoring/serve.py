@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from berth_scoring import azureml, swagger
 from berth_scoring.access_log import AccessLog
@@ -19,7 +20,6 @@ from berth_scoring.azureml import ScriptService
 from berth_scoring.bodies import DEFAULT_BODY_LIMIT, Bodies
 from berth_scoring.config import (
     CodeSource,
-    ConfigError,
     Layout,
     RequestLimits,
     ScoringConfig,
@@ -27,10 +27,12 @@ from berth_scoring.config import (
 )
 from berth_scoring.cors import Cors
 from berth_scoring.execution import InlineQueue, WorkQueue
+from berth_scoring.fpga.options import PipelineOptions
 from berth_scoring.lifecycle import Lifecycle
 from berth_scoring.listener import listen
 from berth_scoring.messages import Handler, Headers
 from berth_scoring.metrics import Metrics
+from berth_scoring.reading import ConfigError
 from berth_scoring.routes import RouteFactory, azure_routes, probe_routes
 from berth_scoring.script import is_schema_decorated
 from berth_scoring.server import STOP_SIGNALS, Server, exit_at_once
@@ -38,6 +40,9 @@ from berth_scoring.startup import StartupError, export_environment, load_model, 
 from berth_scoring.swagger import Service, Swagger
 from berth_scoring.termination import write_termination_message
 from berth_scoring.tls import server_context
+
+if TYPE_CHECKING:
+    from berth_scoring.fpga.assembly import PipelineService
 
 STARTUP_FAILED = 3
 BODIES_AT_ONCE = 2
@@ -93,7 +98,7 @@ def load(context: Context, tls: ssl.SSLContext | None) -> Callable[[socket.socke
     lifecycle = Lifecycle(lambda: queue.stuck)
     body_limit = read_number(environment, "BERTH_MAX_BODY_BYTES", DEFAULT_BODY_LIMIT, least=1)
     make = RouteFactory(metrics, _key_ring(config.keys_dir), context.log, body_limit)
-    loaded = Scoring(config, context.layout, environment, make, queue).load()
+    loaded = Scoring(config, context.layout, environment, make, queue=queue, limits=limits).load()
     application = Application(
         probe_routes(make, lifecycle) | loaded.routes,
         make.fallback(),
@@ -107,10 +112,11 @@ def load(context: Context, tls: ssl.SSLContext | None) -> Callable[[socket.socke
         drain_seconds=read_number(environment, "BERTH_DRAIN_SECONDS", 5.0, least=0),
         stop_seconds=limits.timeout_milliseconds / 1000,
         tls=tls,
-        beside=_beside(context, loaded, metrics, queue),
+        beside=_beside(context, loaded, metrics, queue, lifecycle),
         on_leave=context.log.close,
     )
-    metrics.watch(lambda: queue.depth, lambda: queue.running, lambda: context.log.dropped)
+    runs = queue if loaded.pipeline is None else loaded.pipeline.gate
+    metrics.watch(lambda: queue.depth, lambda: runs.running, lambda: context.log.dropped)
     for model in config.models:
         metrics.describe(model)
     _settle_memory()
@@ -134,8 +140,12 @@ def _serve(context: Context) -> int:
 
 
 def _beside(
-    context: Context, loaded: "Loaded", metrics: Metrics, queue: WorkQueue
+    context: Context, loaded: "Loaded", metrics: Metrics, queue: WorkQueue, lifecycle: Lifecycle
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
+    if (service := loaded.pipeline) is not None:
+        grace = context.config.requests.timeout_milliseconds / 1000
+        lifecycle.add(lambda: service.failure)
+        return lambda: service.running(lambda: lifecycle.draining, grace)
     if context.config.edge is None:
         return nullcontext
     # Only a device needs it.
@@ -151,6 +161,7 @@ class Loaded:
 
     score: Mapping[str, Handler]
     routes: dict[str, Route]
+    pipeline: "PipelineService | None" = None
 
 
 class Scoring:
@@ -162,18 +173,24 @@ class Scoring:
         layout: Layout,
         environment: Mapping[str, str],
         make: RouteFactory,
+        *,
         queue: WorkQueue,
+        limits: RequestLimits,
     ) -> None:
+        self._limits = limits
         self._config = config
         self._layout = layout
         self._make = make
         self._queue = queue
         self._service = Service.from_environment(environment)
+        self._environment = environment
         self._threads = read_number(environment, "BERTH_THREADS", 1, least=1)
         self._server_version = _server_version(environment)
 
     def load(self) -> Loaded:
-        """Load the script, or without one each model by its format."""
+        """Load the pipeline or the script, or without one each model by its format."""
+        if self._config.pipeline is not None:
+            return self._load_pipeline(self._config.pipeline)
         code = self._config.code
         return self._load_models() if code is None else self._load_script(code)
 
@@ -187,6 +204,18 @@ class Scoring:
         handlers = ScriptService(script, self._queue).handlers
         routes = azure_routes(self._make, handlers, Swagger(documents), self._server_version)
         return Loaded(handlers, routes)
+
+    def _load_pipeline(self, options: PipelineOptions) -> Loaded:
+        # gRPC, and what decodes images, is only there with the extra for it.
+        from berth_scoring.fpga.assembly import Assembly  # noqa: PLC0415
+        from berth_scoring.protocols.routes import score_schema  # noqa: PLC0415
+
+        assembly = Assembly(self._config, options, self._layout, self._make.metrics, self._environment)
+        service = assembly.load(self._limits, _key_ring(self._config.keys_dir))
+        documents = swagger.documents(self._service, score_schema(), None)
+        handlers = {"POST": service.score.answer, "OPTIONS": azureml.answer_options}
+        routes = azure_routes(self._make, handlers, Swagger(documents), self._server_version)
+        return Loaded(handlers, routes, service)
 
     def _load_models(self) -> Loaded:
         # These need numpy, which is only there with the extra of a format.

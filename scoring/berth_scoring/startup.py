@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,17 @@ def export_environment(config: ScoringConfig, layout: Layout) -> None:
     if config.code is not None:
         os.environ["AML_APP_ROOT"] = str(layout.code)
         os.environ["AZUREML_ENTRY_SCRIPT"] = config.code.scoring_script
+
+
+@contextmanager
+def loading(reason: str) -> Iterator[None]:
+    """Tell whatever goes wrong in the block as the reason why the server cannot start."""
+    try:
+        yield
+    except StartupError:
+        raise
+    except Exception as error:
+        raise _failure(reason, error) from error
 
 
 def start_script(code: CodeSource, layout: Layout) -> Script:

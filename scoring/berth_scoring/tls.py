@@ -53,6 +53,40 @@ class WatchedCertificate:
         connection.context = self._current
 
 
+class CertificatePair:
+    """A key and its certificate as texts, for a server that wants no context."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder = folder
+        self._files = WatchedFiles([folder / CERTIFICATE, folder / KEY], clock)
+        self._current = _pair(folder)
+
+    def read(self) -> tuple[bytes, bytes]:
+        """Return key and certificate as they stand now, or the last that fitted together."""
+        if self._files.changed():
+            try:
+                self._current = _pair(self._folder)
+            except StartupError as error:
+                logger.warning("The old certificate stays: %s", error)
+        return self._current
+
+
+def certificate_pair(source: TlsSource | None) -> CertificatePair | None:
+    """Return the key and the certificate of a server, if it has any."""
+    if source is None:
+        return None
+    if source.dir is not None:
+        return CertificatePair(source.dir)
+    with tempfile.TemporaryDirectory() as folder:
+        _make_certificate(Path(folder), source.self_signed_for)
+        return CertificatePair(Path(folder), lambda: 0.0)
+
+
+def _pair(folder: Path) -> tuple[bytes, bytes]:
+    _loaded(folder)
+    return (folder / KEY).read_bytes(), (folder / CERTIFICATE).read_bytes()
+
+
 def _loaded(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -18,14 +18,14 @@ PEER = Path(__file__).parents[1] / "peers/azureml"
 START_SECONDS = 60
 
 
-def peer_python() -> Path:
-    """Install the peer from its own lock, once for each lock, and return its interpreter."""
-    lock = hashlib.sha256((PEER / "uv.lock").read_bytes()).hexdigest()[:12]
+def peer_python(peer: Path = PEER) -> Path:
+    """Install a peer from its own lock, once for each lock, and return its interpreter."""
+    lock = hashlib.sha256((peer / "uv.lock").read_bytes()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    environment = cache / "berth/peers" / f"azureml-{lock}"
+    environment = cache / "berth/peers" / f"{peer.name}-{lock}"
     uv = shutil.which("uv")
     assert uv, "the peer needs uv to be installed"
-    command = [uv, "sync", "--quiet", "--frozen", "--project", str(PEER)]
+    command = [uv, "sync", "--quiet", "--frozen", "--project", str(peer)]
     subprocess.run(command, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)}, check=True)
     return environment / "bin/python"
 

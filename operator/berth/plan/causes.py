@@ -32,6 +32,7 @@ _OF_THE_MODEL = frozenset(
         Reason.MODEL_ARCHIVE_UNSAFE,
         Reason.MODEL_ARCHIVE_DAMAGED,
         Reason.MODEL_LOAD_FAILED,
+        Reason.CLASSIFIER_MISMATCH,
         Reason.CODE_FETCH_FAILED,
         Reason.CODE_DIGEST_MISMATCH,
         Reason.CODE_ARCHIVE_UNSAFE,
@@ -47,6 +48,7 @@ TOLD_BY_CONTAINERS = _OF_THE_MODEL | {
     Reason.KEYS_MISSING,
     Reason.PORT_UNAVAILABLE,
     Reason.SWAGGER_INVALID,
+    Reason.DEVICE_UNAVAILABLE,
 }
 """What Berth's own containers begin their last words with."""
 _WITHOUT_REMEDY_BY_WAITING = frozenset(

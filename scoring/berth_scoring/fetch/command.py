@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from berth_scoring.config import CodeSource, ConfigError, Layout, ModelSource, ScoringConfig
+from berth_scoring.config import CodeSource, Layout, ModelSource, ScoringConfig
 from berth_scoring.fetch.archive import UnpackLimits
 from berth_scoring.fetch.artifact import Artifact, Fetcher
 from berth_scoring.fetch.cache import Cache
@@ -15,6 +15,7 @@ from berth_scoring.fetch.errors import FetchError
 from berth_scoring.fetch.https import Downloader
 from berth_scoring.fetch.storage import Storage
 from berth_scoring.fetch.transfer import Patience
+from berth_scoring.reading import ConfigError
 from berth_scoring.termination import LIMIT_BYTES, write_termination_message
 
 logger = logging.getLogger(__name__)

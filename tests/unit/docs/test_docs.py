@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from berth.api.conditions import Reason
 from berth.core.queue import WorkQueue
 from berth.telemetry.metrics import Metrics as OperatorMetrics
+from berth_scoring.fpga.measures import Measures
 from berth_scoring.metrics import Metrics as ScoringMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -90,6 +91,12 @@ def test_the_metrics_of_the_scoring_server_are_told() -> None:
     metrics = ScoringMetrics()
     metrics.watch(lambda: 0, lambda: 0, lambda: 0)
     assert told_metrics("scoring.md", "berth_scoring_") == collected(metrics.registry, "berth_scoring_")
+
+
+def test_the_metrics_of_a_pipeline_are_told() -> None:
+    registry = CollectorRegistry()
+    Measures(registry)
+    assert told_metrics("fpga.md", "berth_scoring_") == collected(registry, "berth_scoring_")
 
 
 async def test_the_metrics_of_the_operator_are_told() -> None:

@@ -268,8 +268,9 @@ def test_a_warning_has_one_of_our_reasons_and_keeps_its_own_word(word: str, reas
 
 def test_every_reason_that_the_scoring_containers_tell_is_known() -> None:
     names = ("startup.py", "serve.py", "tls.py", "privileges.py", "fetch/command.py")
+    names += ("fpga/assembly.py", "fpga/device.py")
     written = "".join((Path(berth_scoring.__file__).parent / name).read_text() for name in names)
-    told = re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)+)(?:: |",)', written)
+    told = re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)+)(?:: |",|"\))', written)
     ends = [each.cause for each in (FetchError, *FetchError.__subclasses__())]
     fetched = [f"{kind}{end}" for kind in ("Model", "Code") for end in ends]
     assert {*told, *fetched} == TOLD_BY_CONTAINERS
