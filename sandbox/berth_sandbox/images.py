@@ -75,8 +75,12 @@ SCORING = Image(
     prepare=models.FLOWERS.trained,
 )
 """The scoring server with the weights of a featurizer, since a cluster here may reach no web."""
-AZURE = Image("localhost/berth-azure", "sandbox/Dockerfile", (*SHARED_INPUTS, "sandbox/berth_sandbox/azure"))
-OWN = (OPERATOR, SCORING, AZURE)
+SANDBOX = Image(
+    "localhost/berth-sandbox",
+    "sandbox/Dockerfile",
+    (*SHARED_INPUTS, "sandbox/berth_sandbox/azure", "sandbox/berth_sandbox/fpga"),
+)
+OWN = (OPERATOR, SCORING, SANDBOX)
 
 
 def digest(root: Path, files: Iterable[Path]) -> str:
