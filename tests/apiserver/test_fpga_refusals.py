@@ -1,4 +1,4 @@
-"""What a spec for FPGA tells by itself is refused when it is applied, with the field and what to do instead."""
+"""What a spec for FPGA tells by itself is refused when it is applied: the field, and what to do."""
 
 from typing import Any
 

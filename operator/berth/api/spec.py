@@ -187,7 +187,7 @@ class ModelDeploymentSpec(ApiModel):
         Rule(
             f"self.target != 'FPGA' || !({_BERTH_SERVES}) || !has(self.model) || !{_FEATURIZER}"
             " || self.fpga.featurizer != 'SSDVGG'",
-            "no classifier follows fpga.featurizer SSDVGG, which gives boxes and classes itself: remove model",
+            "no classifier follows fpga.featurizer SSDVGG, which gives classes itself: remove model",
         ),
         Rule(
             "self.target != 'FPGA' || !has(self.resources.limits)"
