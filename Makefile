@@ -37,7 +37,8 @@ crds: sync
 	@$(RUN) python -m berth.schema crds charts/berth/files/crds --reference docs/reference
 
 wire: sync
-	@cd scoring && $(RUN) python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. berth_scoring/fpga/wire/*.proto
+	@for part in scoring sandbox; do (cd $$part && \
+	    $(RUN) python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. berth_$$part/fpga/wire/*.proto) || exit 1; done
 
 # The clusters of other checkouts live on: without their folders they could not be taken down.
 clean: demo-down

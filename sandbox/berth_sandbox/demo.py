@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 
 from berth_sandbox import chart, emulator, folders, images, plant
 from berth_sandbox.access import Access, Provider
+from berth_sandbox.cards import CARDS
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.forward import forwarded, post
 from berth_sandbox.progress import step
@@ -67,8 +68,10 @@ def show(provider: Provider, cluster: str) -> Access:
     started = time.monotonic()
     access = provider.up(cluster)
     provider.load(cluster, images.OWN)
+    CARDS.plug_in(access)
     chart.install(access)
     emulator.install(access, train())
+    CARDS.wait(access)
     plant.connect(access)  # the last demo has left a device cut off
     applied = apply(access)
     seconds = wait_until_ready(access, applied)

@@ -132,7 +132,7 @@ def _objects(settings: Mapping[str, str]) -> Iterator[Object]:
             template = each["spec"]["template"]
             template["metadata"]["annotations"] = {"azure.berth.dev/settings": _digest(settings)}
             (container,) = template["spec"]["containers"]
-            container["image"] = images.AZURE.reference
+            container["image"] = images.SANDBOX.reference
             container["args"] = [_tagged(argument) for argument in container["args"]]
         yield each
     yield _secret(NAMESPACE, SETTINGS, settings)
@@ -140,7 +140,7 @@ def _objects(settings: Mapping[str, str]) -> Iterator[Object]:
 
 def _tagged(argument: str) -> str:
     option = "--helper="
-    return f"{option}{images.AZURE.reference}" if argument.startswith(option) else argument
+    return f"{option}{images.SANDBOX.reference}" if argument.startswith(option) else argument
 
 
 def _digest(entries: Mapping[str, str]) -> str:

@@ -58,8 +58,12 @@ OPERATOR = Image(
     "localhost/berth", "operator/Dockerfile", (*SHARED_INPUTS, "operator", "README.md", "LICENSE")
 )
 SCORING = Image("localhost/berth-scoring", "scoring/Dockerfile", (*SHARED_INPUTS, "scoring"))
-AZURE = Image("localhost/berth-azure", "sandbox/Dockerfile", (*SHARED_INPUTS, "sandbox/berth_sandbox/azure"))
-OWN = (OPERATOR, SCORING, AZURE)
+SANDBOX = Image(
+    "localhost/berth-sandbox",
+    "sandbox/Dockerfile",
+    (*SHARED_INPUTS, "sandbox/berth_sandbox/azure", "sandbox/berth_sandbox/fpga"),
+)
+OWN = (OPERATOR, SCORING, SANDBOX)
 
 
 def digest(root: Path, files: Iterable[Path]) -> str:

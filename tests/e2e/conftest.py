@@ -5,6 +5,7 @@ import pytest
 
 from berth_sandbox import chart, demo, emulator, images
 from berth_sandbox.access import Access
+from berth_sandbox.cards import CARDS
 from berth_sandbox.provider import choose
 
 
@@ -21,8 +22,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
 @pytest.fixture(scope="session")
 def berth(cluster: Access) -> Access:
     """The cluster with Berth installed in it by its Helm chart, and an Azure to go to."""
+    CARDS.plug_in(cluster)
     chart.install(cluster)
     emulator.install(cluster, demo.train())
+    CARDS.wait(cluster)
     return cluster
 
 

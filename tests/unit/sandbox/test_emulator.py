@@ -101,7 +101,7 @@ def test_a_token_is_good_for_the_next_emulator_too(cluster: Cluster) -> None:
 def test_the_certificate_is_for_the_name_by_which_berth_calls(cluster: Cluster) -> None:
     (container,) = cluster.objects["Deployment/azure"]["spec"]["template"]["spec"]["containers"]
     assert f"--name={emulator.URL.removeprefix('https://')}" in container["args"]
-    assert container["image"] == images.AZURE.reference
+    assert container["image"] == images.SANDBOX.reference
     settings = cluster.objects["Secret/settings"]["stringData"]
     assert place(cluster)["cloud"]["caBundle"] == settings["ca.pem"]
 
@@ -122,7 +122,7 @@ def test_the_hub_of_the_demo_is_the_users_but_for_where_it_is(cluster: Cluster) 
 
 def test_devices_prepare_their_volumes_by_the_image_that_is_there(cluster: Cluster) -> None:
     (container,) = cluster.objects["Deployment/azure"]["spec"]["template"]["spec"]["containers"]
-    assert f"--helper={images.AZURE.reference}" in container["args"]
+    assert f"--helper={images.SANDBOX.reference}" in container["args"]
 
 
 def test_the_model_is_what_the_website_has(cluster: Cluster) -> None:

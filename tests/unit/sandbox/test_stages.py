@@ -18,7 +18,7 @@ def test_what_builds_images_is_installed_before_they_are_built(
     monkeypatch.setattr(kind, "usable", lambda: False)
     for prepare in stages.STAGES["e2e"].prepare[1:]:
         prepare()
-    assert calls == ["packages", "berth", "berth-scoring", "berth-azure"]
+    assert calls == ["packages", "berth", "berth-scoring", "berth-sandbox"]
 
 
 def test_docker_needs_nothing_installed_and_builds_for_itself(

@@ -1,0 +1,1 @@
+"""Messages of the kubelet's protocol, generated from the .proto files beside them by `make wire`."""
