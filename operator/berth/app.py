@@ -41,7 +41,7 @@ from berth.targets.aci_refusals import Refusals
 from berth.targets.aci_sweeper import Sweeper
 from berth.targets.aks import AksTarget
 from berth.targets.azure import Places
-from berth.targets.devices import Devices
+from berth.targets.counts import Counts
 from berth.targets.fpga import FpgaTarget, PoolLook
 from berth.targets.golden import GoldenRequests
 from berth.targets.iot_edge import IotEdgeTarget
@@ -116,7 +116,7 @@ class Operator:
         )
         self._informers = list(self._make_informers(api, namespaces))
         self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
-        self._devices = self._make_devices(closing)
+        self._counts = self._make_counts(closing)
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
         clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
@@ -141,12 +141,12 @@ class Operator:
                     api, resource, self._feed, namespace=namespace, labels=SELECT_OWN, observer=self._metrics
                 )
 
-    def _make_devices(self, closing: AsyncExitStack) -> Devices:
+    def _make_counts(self, closing: AsyncExitStack) -> Counts:
         """Give the watches connections of their own: there are as many as nodes with devices."""
         connection = Connection(load_configuration(), connections=0)
         closing.push_async_callback(connection.close)
         api = Api(connection, self._metrics)
-        return Devices(partial(Informer, api, observer=self._metrics), time.monotonic)
+        return Counts(partial(Informer, api, observer=self._metrics), time.monotonic)
 
     def _make_workers(self, reconciler: Reconciler) -> Workers[Key]:
         return Workers(
@@ -194,7 +194,7 @@ class Operator:
             refusals=refusals,
             sweeper=self._make_sweeper(api, places, contents, listings),
             hubs=hubs,
-            pools=PoolLook(self._devices, self._place_queue.add),
+            pools=PoolLook(self._counts, self._place_queue.add),
             users=self._feed.users,
             clock=_now,
         )
@@ -237,7 +237,7 @@ class Operator:
             aks,
             api,
             pools=places,
-            devices=self._devices,
+            counts=self._counts,
             image=image,
             stock=self._settings.featurizers,
             wake=self._queue.add,
@@ -282,7 +282,7 @@ class Operator:
         yield self._heartbeat.run()
         yield self._recorder.run()
         yield self._places_informer.run()
-        yield self._devices.run()
+        yield self._counts.run()
         yield self._workers.run(self._leading)
         yield self._place_workers.run(self._leading)
         yield self._resync()

@@ -21,6 +21,7 @@ from berth.plan.compute_target_status import (
     may_go,
     unreadable_place,
 )
+from berth.plan.devices import Uncounted
 from berth.plan.group_plan import INTERVAL_SECONDS
 from berth.plan.group_quota import Room, read_room
 from berth.plan.report import defect
@@ -53,7 +54,7 @@ class HubLooks(Protocol):
 class PoolLooks(Protocol):
     """Looks at node pools."""
 
-    def look(self, place: Place) -> FpgaPlaceStatus | None:
+    def look(self, place: Place) -> FpgaPlaceStatus | Uncounted:
         """Count what is used and free in a pool."""
 
     def forget(self, key: Key) -> None:

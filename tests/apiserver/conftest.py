@@ -9,6 +9,7 @@ from aci_process import put_place
 from answering_groups import AnsweringGroups, answering
 from api_requests import MODEL_DEPLOYMENTS, ApiServer
 from azure_emulator import configured
+from device_pool import Pool
 from faulty_proxy import FaultyProxy, faulty_proxy
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
@@ -114,3 +115,12 @@ async def place(user: User, endpoint: Endpoint) -> AsyncIterator[Key]:
         there = await user.client.get(COMPUTE_TARGETS, key)
         await user.client.delete(COMPUTE_TARGETS, key, uid=there["metadata"]["uid"])
         await user.client.merge_patch(COMPUTE_TARGETS, key, {"metadata": {"finalizers": None}})
+
+
+@pytest.fixture
+async def pool(user: User) -> AsyncIterator[Pool]:
+    """A ComputeTarget for FPGA whose nodes and other Pods the test makes."""
+    pool = Pool(user)
+    await pool.begin()
+    yield pool
+    await pool.clear()

@@ -106,6 +106,19 @@ RULES: list[Example] = [
     ("target FPGA needs fpga.featurizer", "FPGA", {"fpga": {}}, {"image": "team/scorer:1"}),
     ("target FPGA needs fpga.featurizer", "FPGA", {"fpga": None}, {"fpga": {"featurizer": "VGG16"}}),
     (
+        "target FPGA needs fpga.featurizer",
+        "FPGA",
+        {"fpga": {}, "image": "team/scorer:1", "imageServer": "Berth"},
+        {"fpga": {"featurizer": "VGG16"}},
+    ),
+    ("no classifier follows fpga.featurizer SSDVGG", "FPGA", {"fpga.featurizer": "SSDVGG"}, {"model": None}),
+    (
+        "remove extended resources from resources.limits",
+        "FPGA",
+        {"resources.limits": {"cpu": "2", "fpga.example.com/arria10": 1}},
+        {"resources.limits": {"cpu": "2", "hugepages-2Mi": "4Mi"}},
+    ),
+    (
         "aks.progressDeadlineSeconds (default 600) must be greater",
         "AKS",
         {"probes.startup.budgetSeconds": 600},

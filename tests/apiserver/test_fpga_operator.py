@@ -3,22 +3,19 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api_requests import ApiServer
 from deployments import MODEL
-from fpga_deployments import STOCK, fpga_spec
+from device_pool import Pool, served
+from fpga_deployments import STOCK
 from operator_process import Kubelet, Process, User, condition, is_ready, is_stalled, operator
 
-from berth.core.errors import Gone
 from berth.core.keys import Key
 from berth.plan.resources import (
-    COMPUTE_TARGETS,
     DEPLOYMENTS,
-    NODES,
     POD_EVENTS,
     PODS,
     PRIORITY_CLASSES,
@@ -27,88 +24,9 @@ from berth.plan.resources import (
 )
 from berth_sandbox.cluster.control_plane import ControlPlane
 
-ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 SETTLED_SECONDS = 1.5
 
 Object = dict[str, Any]
-
-
-class Pool:
-    """A ComputeTarget of the test's own, whose nodes and other Pods the test makes."""
-
-    def __init__(self, user: User) -> None:
-        self.user = user
-        self.key = Key("", user.namespace)
-        self.resource = f"fpga.example.com/{user.namespace}"
-        self._nodes: list[str] = []
-
-    async def put(self, **fpga: Any) -> None:
-        """Apply the ComputeTarget."""
-        place = {"resourceName": self.resource, "featurizers": [STOCK], **fpga}
-        place = {name: value for name, value in place.items() if value is not None}
-        body = self._body(COMPUTE_TARGETS, self.key.name) | {"spec": {"kind": "FPGA", "fpga": place}}
-        await self.user.client.apply(COMPUTE_TARGETS, body)
-
-    async def node(self, name: str, devices: int, **labels: str) -> None:
-        """Add a node that offers devices."""
-        name = f"{self.key.name}-{name}"
-        self._nodes.append(name)
-        body = self._body(NODES, name)
-        body["metadata"]["labels"] = labels
-        await self.user.client.create(NODES, body)
-        await self.user.client.merge_patch(NODES, Key("", name), {"spec": {"taints": None}})
-        await self.offer(name, devices)
-
-    async def offer(self, name: str, devices: int) -> None:
-        """Say what a kubelet would say."""
-        counts = {"cpu": "2", self.resource: str(devices)}
-        ready = {"type": "Ready", "status": "True"}
-        status = {"capacity": counts, "allocatable": counts, "conditions": [ready]}
-        await self.user.client.merge_patch(NODES, Key("", f"{name}/status"), {"status": status})
-
-    async def hold(self, name: str, devices: int = 1, *, on: str | None = "a") -> None:
-        """Let somebody's Pod ask for devices, bound to a node or not."""
-        resources = {"limits": {self.resource: str(devices)}}
-        body = self._body(PODS, name) | {
-            "spec": {
-                "containers": [{"name": "it", "image": "it", "resources": resources}],
-                **({"nodeName": f"{self.key.name}-{on}"} if on else {}),
-            }
-        }
-        body["metadata"]["namespace"] = self.user.namespace
-        await self.user.client.create(PODS, body)
-
-    async def status(self, holds: Any) -> Object:
-        """Wait until the ComputeTarget has a status for which this holds, and return it."""
-        for _ in range(400):
-            seen = await self.user.client.get(COMPUTE_TARGETS, self.key)
-            if holds(seen["status"].get("fpga", {})):
-                return seen
-            await asyncio.sleep(0.05)
-        raise AssertionError(seen)
-
-    async def clear(self) -> None:
-        """Remove what belongs to no namespace."""
-        for resource, key in [(COMPUTE_TARGETS, self.key), *((NODES, Key("", name)) for name in self._nodes)]:
-            with suppress(Gone):
-                there = await self.user.client.get(resource, key)
-                await self.user.client.delete(resource, key, uid=there["metadata"]["uid"])
-                await self.user.client.merge_patch(resource, key, {"metadata": {"finalizers": None}})
-
-    @staticmethod
-    def _body(resource: Resource, name: str) -> Object:
-        return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
-
-
-@pytest.fixture
-async def pool(user: User) -> AsyncIterator[Pool]:
-    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
-    metadata = {"name": "default", "namespace": user.namespace}
-    await user.client.create(ACCOUNTS, account | {"metadata": metadata})
-    pool = Pool(user)
-    await pool.put()
-    yield pool
-    await pool.clear()
 
 
 @pytest.fixture
@@ -117,10 +35,6 @@ async def berth(
 ) -> AsyncIterator[Process]:
     async with operator(control_plane.kubeconfig, namespace, tmp_path / "berth-0.log") as process:
         yield process
-
-
-def served(pool: Pool, fpga: Object | None = None, **fields: Any) -> Object:
-    return fpga_spec(fpga, computeTargetRef={"name": pool.key.name}, **fields)
 
 
 def has(kind: str, reason: str) -> Any:

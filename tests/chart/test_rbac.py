@@ -32,6 +32,9 @@ OF_THE_CLUSTER = {
     ("", "pods"): {"list", "watch"},
     ("scheduling.k8s.io", "priorityclasses"): {"get"},
     ("resource.k8s.io", "resourceclaimtemplates"): {"get", "create", "patch"},
+    ("resource.k8s.io", "deviceclasses"): {"list", "watch"},
+    ("resource.k8s.io", "resourceslices"): {"list", "watch"},
+    ("resource.k8s.io", "resourceclaims"): {"list", "watch"},
 }
 
 

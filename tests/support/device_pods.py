@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from berth.plan.devices import Claimant, Node, read_claimant, read_node
+from berth.plan.devices import Claimant, Node, read_claimant, read_offering
 
 RESOURCE = "fpga.example.com/arria10"
 
@@ -48,7 +48,7 @@ def pod(name: str, devices: int = 1, *, on: str = "", phase: str = "Running", **
 
 def nodes(*raw: Object) -> list[Node]:
     """Read nodes."""
-    return [each for each in map(read_node, raw) if each is not None]
+    return [each for each in map(read_offering, raw) if each is not None]
 
 
 def claimants(*raw: Object) -> list[Claimant]:

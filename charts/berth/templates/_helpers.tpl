@@ -118,8 +118,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [scheduling.k8s.io]
   resources: [priorityclasses]
   verbs: [get]
-# Claims on the devices of a DRA class.
+# Claims on the devices of a DRA class, and what is known of those devices.
 - apiGroups: [resource.k8s.io]
   resources: [resourceclaimtemplates]
   verbs: [get, create, patch]
+- apiGroups: [resource.k8s.io]
+  resources: [deviceclasses, resourceslices, resourceclaims]
+  verbs: [list, watch]
 {{- end }}

@@ -104,7 +104,7 @@ class DeviceCounts(ApiModel):
     """Devices as the scheduler counts them; the kubelet's news may be ten seconds old."""
 
     resource_name: Text
-    """Extended resource."""
+    """Extended resource, or DeviceClass."""
     total: Count
     """Healthy devices of the pool."""
     allocated: Count

@@ -32,6 +32,7 @@ _ROUTES = "(has(self.iotEdge) && has(self.iotEdge.routes))"
 _OUTPUTS = "'/messages/modules/' + self.iotEdge.module.name + '/'"
 _INPUTS = """'BrokeredEndpoint("/modules/' + self.iotEdge.module.name + '/inputs/'"""
 _BERTH_SERVES = "!has(self.image) || (has(self.imageServer) && self.imageServer == 'Berth')"
+_FEATURIZER = "(has(self.fpga) && has(self.fpga.featurizer))"
 _DEFAULT_LIMITS = " && ".join(
     f"self.requests.{limit.alias} == {limit.default}" for limit in Requests.model_fields.values()
 )
@@ -180,8 +181,19 @@ class ModelDeploymentSpec(ApiModel):
             "devices see a new image by its name alone: give image a tag other than latest, or a digest",
         ),
         Rule(
-            "self.target != 'FPGA' || has(self.image) || (has(self.fpga) && has(self.fpga.featurizer))",
+            f"self.target != 'FPGA' || !({_BERTH_SERVES}) || {_FEATURIZER}",
             "target FPGA needs fpga.featurizer, or an image that brings its own",
+        ),
+        Rule(
+            f"self.target != 'FPGA' || !({_BERTH_SERVES}) || !has(self.model) || !{_FEATURIZER}"
+            " || self.fpga.featurizer != 'SSDVGG'",
+            "no classifier follows fpga.featurizer SSDVGG, which gives classes itself: remove model",
+        ),
+        Rule(
+            "self.target != 'FPGA' || !has(self.resources.limits)"
+            " || !self.resources.limits.exists(name, name.contains('/'))",
+            "on FPGA each replica gets its devices by fpga.device and the ComputeTarget:"
+            " remove extended resources from resources.limits",
         ),
         Rule(
             "self.target != 'FPGA' || has(self.computeTargetRef)"

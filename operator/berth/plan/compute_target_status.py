@@ -13,6 +13,7 @@ from berth.api.fpga_place import FpgaPlaceStatus
 from berth.api.iot_hub import IotEdgePlaceStatus
 from berth.core.keys import Key
 from berth.plan.azure_errors import Kind, Verdict
+from berth.plan.devices import Uncounted
 from berth.plan.group_quota import Room
 from berth.plan.report import condition, progressing, ready, stalled
 
@@ -65,8 +66,8 @@ class PlaceObservation:
     """The ModelDeployments that use it."""
     hub: IotEdgePlaceStatus | None = None
     """What is used and free in a hub, where it has told it."""
-    pool: FpgaPlaceStatus | None = None
-    """What is used and free in a node pool, where it could be counted."""
+    pool: FpgaPlaceStatus | Uncounted | None = None
+    """What is used and free in a node pool, or why that cannot be counted."""
 
     @property
     def has_answer(self) -> bool:
@@ -86,7 +87,7 @@ def compute_target_status(place: Place, seen: PlaceObservation, now: datetime) -
         last_seen=known.last_seen,
         aci=seen.room.status() if seen.room else known.aci,
         iot_edge=seen.hub or known.iot_edge,
-        fpga=seen.pool or known.fpga,
+        fpga=_pool_counts(seen, known.fpga),
     )
     answered = seen.has_answer
     if not answered or (status == known and not _is_old(known.last_seen, now)):
@@ -183,9 +184,10 @@ def _pool(place: Place, seen: PlaceObservation) -> Iterator[Condition]:
         yield from _problem(seen.refusal)
         yield condition(kind, ConditionStatus.UNKNOWN, seen.refusal.reason, seen.refusal.message)
         return
-    devices = seen.pool.devices if seen.pool else None
+    devices = seen.pool.devices if isinstance(seen.pool, FpgaPlaceStatus) else None
     if devices is None:
-        told = "The devices of this pool are not counted"
+        why = f": {seen.pool.why}" if isinstance(seen.pool, Uncounted) else ""
+        told = f"The devices of this pool are not counted{why}"
         yield ready(Reason.READY, told)
         yield condition(kind, ConditionStatus.UNKNOWN, Reason.COUNTING_DEVICES, told)
         return
@@ -204,6 +206,13 @@ def _pool(place: Place, seen: PlaceObservation) -> Iterator[Condition]:
         yield from progressing(Reason.DEVICE_NOT_OFFERED, told)
     reason = Reason.WAITING_FOR_CAPACITY if scales else Reason.DEVICE_NOT_OFFERED
     yield condition(kind, ConditionStatus.FALSE, reason, told)
+
+
+def _pool_counts(seen: PlaceObservation, known: FpgaPlaceStatus | None) -> FpgaPlaceStatus | None:
+    """Forget counts that nobody can tell any more."""
+    if isinstance(seen.pool, Uncounted):
+        return None
+    return seen.pool or known
 
 
 def _names(users: Sequence[Key]) -> str:

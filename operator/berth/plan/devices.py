@@ -10,7 +10,8 @@ from berth.plan.diff import quantity
 from berth.plan.labels import DEPLOYMENT, MANAGED_BY
 
 _ENDED = frozenset({"Succeeded", "Failed"})
-_KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
+KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
+"""Effects of taints that keep new Pods from a node, or claims from a device."""
 
 Json = Mapping[str, Any]
 Counts = Mapping[str, int]
@@ -30,7 +31,7 @@ class Node:
 
     def is_usable(self, tolerations: Tolerations) -> bool:
         """Tell whether the scheduler would put a Pod here."""
-        kept_away = (taint for taint in self.taints if taint.get("effect") in _KEEPS_AWAY)
+        kept_away = (taint for taint in self.taints if taint.get("effect") in KEEPS_AWAY)
         return (
             self.is_ready and self.takes_pods and all(_is_tolerated(each, tolerations) for each in kept_away)
         )
@@ -57,7 +58,7 @@ class Claimant:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Devices of one resource in a pool."""
+    """Devices of one resource or class in a pool."""
 
     resource: str
     total: int
@@ -81,12 +82,22 @@ class Room:
         return sum(free // devices for free in self.free_by_node)
 
 
-def read_node(raw: Json) -> Node | None:
-    """Read what the API server tells of a node; None for one that never offered any device."""
+@dataclass(frozen=True, slots=True)
+class Uncounted:
+    """Devices that cannot be counted."""
+
+    why: str
+
+
+def read_offering(raw: Json) -> Node | None:
+    """Read a node; None for one that never offered an extended resource."""
+    node = read_node(raw)
+    return node if node.offers else None
+
+
+def read_node(raw: Json) -> Node:
+    """Read what the API server tells of a node."""
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
-    offers = _extended(status.get("allocatable", {}))
-    if not offers:
-        return None
     ready = (each for each in status.get("conditions", ()) if each["type"] == "Ready")
     return Node(
         name=metadata["name"],
@@ -94,7 +105,7 @@ def read_node(raw: Json) -> Node | None:
         taints=spec.get("taints", ()),
         is_ready=any(each["status"] == "True" for each in ready),
         takes_pods=not spec.get("unschedulable", False),
-        offers=offers,
+        offers=_extended(status.get("allocatable", {})),
     )
 
 
@@ -104,16 +115,20 @@ def read_claimant(raw: Json) -> Claimant | None:
     asks = pod_requests(spec)
     if not asks or status.get("phase") in _ENDED:
         return None
-    labels = metadata.get("labels", {})
-    is_ours = labels.get(MANAGED_BY) == "berth"
     return Claimant(
         key=Key(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         node=spec.get("nodeName") or status.get("nominatedNodeName") or "",
         asks=asks,
         is_ending="deletionTimestamp" in metadata,
-        deployment=labels.get(DEPLOYMENT, "") if is_ours else "",
+        deployment=deployment_of(metadata),
     )
+
+
+def deployment_of(metadata: Json) -> str:
+    """Return the label that Berth gives what belongs to one ModelDeployment; empty for what is others'."""
+    labels: Mapping[str, str] = metadata.get("labels", {})
+    return labels.get(DEPLOYMENT, "") if labels.get(MANAGED_BY) == "berth" else ""
 
 
 def pod_requests(spec: Json) -> dict[str, int]:

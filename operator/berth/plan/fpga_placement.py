@@ -9,9 +9,10 @@ from berth.api.fpga_place import FpgaPlace, StockWeights
 from berth.api.names import child_name
 from berth.api.source import ModelFormat, ModelSource
 from berth.core.errors import Terminal
-from berth.plan.labels import child_labels
+from berth.plan.labels import CLAIMING, child_labels
 from berth.plan.placement import PORT, Placement, Port
 from berth.plan.pods import CERTIFICATE, grace_seconds
+from berth.plan.resources import CLAIM_TEMPLATES
 from berth.plan.subject import Subject
 
 GRPC_PORT = 8500
@@ -55,6 +56,7 @@ class FpgaSubject(Subject):
             "tolerations": (*((place and place.tolerations) or ()), *(fpga.tolerations or ())),
             "image_pull_secrets": fpga.image_pull_secrets or (),
             "service_account_name": fpga.service_account_name,
+            "labels": CLAIMING if self.device.is_class else {},
             "pod": pod,
             "resources": resources,
             "supplemental_groups": (place and place.supplemental_groups) or (),
@@ -91,6 +93,12 @@ class FpgaSubject(Subject):
         if place is None or place.resource_name is None:
             raise Terminal(Reason.CONFIG_INVALID, "Neither fpga.device nor the ComputeTarget names a device")
         return Device(place.resource_name, wanted.count)
+
+
+def pool_device(place: FpgaPlace) -> Device:
+    """Return a device of a pool; the API server takes none that names two or none."""
+    name = place.resource_name or place.device_class_name or ""
+    return Device(name, 1, is_class=place.resource_name is None)
 
 
 def placed(
@@ -136,16 +144,17 @@ def claim_template(subject: FpgaSubject) -> Json | None:
     if not device.is_class:
         return None
     exactly = {"deviceClassName": device.name, "allocationMode": "ExactCount", "count": device.count}
+    devices = {"devices": {"requests": [{"name": CLAIM, "exactly": exactly}]}}
     return {
-        "apiVersion": "resource.k8s.io/v1",
-        "kind": "ResourceClaimTemplate",
+        "apiVersion": CLAIM_TEMPLATES.api_version,
+        "kind": CLAIM_TEMPLATES.kind,
         "metadata": {
             "name": _template_name(subject, device),
             "namespace": subject.metadata.namespace,
             "labels": child_labels(subject),
             "ownerReferences": [subject.owner_reference],
         },
-        "spec": {"spec": {"devices": {"requests": [{"name": CLAIM, "exactly": exactly}]}}},
+        "spec": {"metadata": {"labels": child_labels(subject)}, "spec": devices},
     }
 
 

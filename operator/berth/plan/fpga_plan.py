@@ -12,7 +12,7 @@ from berth.plan import cluster
 from berth.plan.causes import Cause
 from berth.plan.children import SERVING, Desired, ScoringImage, kept_image, serving_hash
 from berth.plan.cluster import Observation, Plan
-from berth.plan.devices import Room
+from berth.plan.devices import Room, Uncounted
 from berth.plan.fpga_placement import FpgaSubject, claim_template
 from berth.plan.report import Draft, condition
 from berth.plan.resources import CLAIM_TEMPLATES, DEPLOYMENTS
@@ -20,6 +20,7 @@ from berth.plan.rollout import read_rollout
 from berth.plan.steps import Apply, Children, Create, Step, own
 
 _NAMED = 5
+_MOST_NODES = 100
 _SETTLING_SECONDS = 30.0
 """A kubelet that restarts announces its devices anew; until then the node offers none."""
 _AUTOSCALERS = frozenset({"TriggeredScaleUp", "NotTriggerScaleUp", "Nominated"})
@@ -39,8 +40,7 @@ class FpgaObservation:
 
     subject: FpgaSubject
     cluster: Observation
-    room: Room | None = None
-    """None where devices cannot be counted."""
+    room: Room | Uncounted
     scaling: Scaling | None = None
     missing_seconds: float = 0.0
     """For how long no node has offered the resource."""
@@ -61,14 +61,14 @@ def plan(seen: FpgaObservation, image: ScoringImage, now: datetime) -> Plan:
     return replace(found, draft=Draft(conditions, _fields(seen, found.draft.fields)))
 
 
-def surge(subject: FpgaSubject, image: ScoringImage, children: Children, room: Room | None) -> int:
+def surge(subject: FpgaSubject, image: ScoringImage, children: Children, room: Room | Uncounted) -> int:
     """Decide how many replicas a rollout may have too many: only where a free device was counted.
 
     What has been decided stays, so that the news of others' devices writes nothing, unless the rollout
     waits for a device that somebody else got first.
     """
     deployment = own(subject, children).get(DEPLOYMENTS)
-    if deployment is None or room is None:
+    if deployment is None or isinstance(room, Uncounted):
         return 0
     has_room = room.replicas(subject.device.count) > 0
     serving = serving_hash(subject, kept_image(subject, image, observed=deployment))
@@ -84,7 +84,7 @@ def surge(subject: FpgaSubject, image: ScoringImage, children: Children, room: R
 def lack(seen: FpgaObservation) -> Cause | None:
     """Say which devices are missing for the replicas that are wanted; None where there are enough."""
     room = seen.room
-    if room is None:
+    if isinstance(room, Uncounted):
         return None
     per_replica = seen.subject.device.count
     if not room.total:
@@ -142,8 +142,8 @@ def _scaling(seen: FpgaObservation) -> str:
 
 def _devices_available(seen: FpgaObservation, lacking: Cause | None) -> Condition:
     kind, room = ConditionType.DEVICES_AVAILABLE, seen.room
-    if room is None:
-        told = "Devices are not counted, so replicas are replaced one by one"
+    if isinstance(room, Uncounted):
+        told = f"Devices are not counted, so replicas are replaced one by one: {room.why}"
         return condition(kind, ConditionStatus.UNKNOWN, Reason.COUNTING_DEVICES, told)
     if lacking is not None:
         return condition(kind, ConditionStatus.FALSE, lacking.reason, lacking.message)
@@ -152,20 +152,22 @@ def _devices_available(seen: FpgaObservation, lacking: Cause | None) -> Conditio
 
 
 def _fields(seen: FpgaObservation, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    subject, room = seen.subject, seen.room
-    own_nodes = room.nodes_of.get(holder_of(subject), ()) if room else ()
+    subject = seen.subject
     host = cluster.address(subject, own(subject, seen.cluster.children))
-    status = FpgaStatus(
-        service_name=child_name(subject.metadata.name),
-        devices=device_counts(room) if room else None,
-        held=room.held.get(holder_of(subject), 0) if room else None,
-        nodes=own_nodes[:100] or None,
-    )
+    status = FpgaStatus(service_name=child_name(subject.metadata.name), **_counts(seen))
     others = {name: value for name, value in fields.items() if name != "aks"}
     port = subject.placement.ports[0].service
     if subject.spec.has_own_server:  # nobody knows whether it speaks HTTP, too
         others |= {"scoring_uri": None}
     return {**others, "grpc_endpoint": f"{host}:{port}" if host else None, "fpga": status}
+
+
+def _counts(seen: FpgaObservation) -> Mapping[str, Any]:
+    room, holder = seen.room, holder_of(seen.subject)
+    if isinstance(room, Uncounted):
+        return {}
+    nodes = room.nodes_of.get(holder, ())[:_MOST_NODES]
+    return {"devices": device_counts(room), "held": room.held.get(holder, 0), "nodes": nodes or None}
 
 
 def pool_status(room: Room) -> FpgaPlaceStatus:

@@ -5,6 +5,9 @@ from berth.plan.subject import Subject
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 DEPLOYMENT = "berth.dev/deployment"
+CLAIMING = {"berth.dev/devices": "claimed"}
+"""What Pods carry that claim devices of a DRA class, so that they can be followed alone."""
+SELECT_CLAIMING = ",".join(f"{name}={value}" for name, value in CLAIMING.items())
 SELECT_OWN = f"{MANAGED_BY}=berth"
 
 

@@ -40,6 +40,8 @@ class Placement:
     tolerations: Tolerations = ()
     image_pull_secrets: PullSecrets = ()
     service_account_name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the Pods, besides those of every child."""
     pod: Json = field(default_factory=dict)
     """More fields of the Pod's spec."""
     resources: Json = field(default_factory=dict)

@@ -40,7 +40,7 @@ def pod_template(
     found = [*sources(spec), *(Source(slot, origin) for slot, origin in placement.more.items())]
     return {
         "metadata": {
-            "labels": child_labels(subject) | _identity_label(subject, found),
+            "labels": {**child_labels(subject), **placement.labels, **_identity_label(subject, found)},
             "annotations": dict(annotations),
         },
         "spec": _without_empty(

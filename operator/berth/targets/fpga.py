@@ -16,15 +16,16 @@ from berth.plan import fpga_plan
 from berth.plan.children import ScoringImage
 from berth.plan.cluster import Plan
 from berth.plan.compute_target_status import Place
-from berth.plan.devices import Room
-from berth.plan.fpga_placement import FpgaSubject, placed
+from berth.plan.devices import Room, Uncounted
+from berth.plan.fpga_placement import FpgaSubject, placed, pool_device
 from berth.plan.fpga_plan import FpgaObservation, Scaling, scaling_of
 from berth.plan.report import is_ready
 from berth.plan.resources import POD_EVENTS, PRIORITY_CLASSES
 from berth.plan.subject import Subject
 from berth.targets.aks import AksTarget
 from berth.targets.base import Cluster
-from berth.targets.devices import Devices
+from berth.targets.counting import Counting
+from berth.targets.counts import Counts
 
 _LOOK_AGAIN_SECONDS = 60.0
 _NEVER = "Never"
@@ -49,7 +50,7 @@ class FpgaTarget:
         api: Cluster,
         *,
         pools: Pools,
-        devices: Devices,
+        counts: Counts,
         image: ScoringImage,
         stock: tuple[StockWeights, ...],
         wake: Callable[[Key], None],
@@ -57,7 +58,7 @@ class FpgaTarget:
         self._aks = aks
         self._api = api
         self._pools = pools
-        self._devices = devices
+        self._counts = counts
         self._image = image
         self._stock = stock
         self._wake = wake
@@ -68,11 +69,12 @@ class FpgaTarget:
         where = placed(subject, place, stock=self._stock)
         if not is_ready(subject):
             await self._refuse_preemption(subject)
-        room = self._room(where)
+        counting, placement = self._counting(where), where.placement
+        room = counting.room(where.device.name, placement.node_selector, placement.tolerations)
         surge = fpga_plan.surge(where, self._image, self._aks.children(subject), room)
         where = placed(subject, place, stock=self._stock, surge=surge)
         seen = FpgaObservation(where, await self._aks.observe(where), room)
-        return seen if room is None else await self._with_news(seen, room)
+        return seen if isinstance(room, Uncounted) else await self._with_news(seen, room, counting)
 
     def plan(self, subject: Subject, observation: FpgaObservation, now: datetime) -> Plan:  # noqa: ARG002
         """Decide on steps and status."""
@@ -89,7 +91,7 @@ class FpgaTarget:
     def forget(self, key: Key) -> None:
         """Ask its endpoint no more, and tell it of no devices."""
         self._aks.forget(key)
-        self._devices.forget(key)
+        self._counts.forget(key)
 
     async def _place(self, subject: Subject) -> FpgaPlace | None:
         if subject.spec.compute_target_ref is None:
@@ -97,25 +99,19 @@ class FpgaTarget:
         await self._pools.admit(subject)
         return self._pools.place_of(subject).spec.fpga
 
-    def _room(self, subject: FpgaSubject) -> Room | None:
-        """Count the pool's devices; those of a DRA class are not nodes' resources."""
-        device = subject.device
-        if device.is_class:
-            return None
-        self._devices.tell(subject.key, partial(self._wake, subject.key))
-        placement = subject.placement
-        return self._devices.room(device.name, placement.node_selector, placement.tolerations)
+    def _counting(self, subject: FpgaSubject) -> Counting:
+        return self._counts.of(subject.device, subject.key, partial(self._wake, subject.key))
 
-    async def _with_news(self, seen: FpgaObservation, room: Room) -> FpgaObservation:
+    async def _with_news(self, seen: FpgaObservation, room: Room, counting: Counting) -> FpgaObservation:
         """Add for how long devices are missing, and what an autoscaler does about it."""
         if room.total == 0:
-            seen = replace(seen, missing_seconds=self._devices.missing_seconds(room.resource))
+            seen = replace(seen, missing_seconds=counting.missing_seconds(room.resource))
         if fpga_plan.lack(seen) is None:
             return seen
-        return replace(seen, scaling=await self._scaling(seen.subject))
+        return replace(seen, scaling=await self._scaling(seen.subject, counting))
 
-    async def _scaling(self, subject: FpgaSubject) -> Scaling | None:
-        pod = self._devices.waiting(fpga_plan.holder_of(subject))
+    async def _scaling(self, subject: FpgaSubject, counting: Counting) -> Scaling | None:
+        pod = counting.waiting(fpga_plan.holder_of(subject))
         if pod is None:
             return None
         events = await self._api.list(POD_EVENTS, pod.key.namespace, fields=f"involvedObject.uid={pod.uid}")
@@ -148,21 +144,20 @@ class FpgaTarget:
 class PoolLook:
     """Counts what is used and free in the pools of ComputeTargets."""
 
-    def __init__(self, devices: Devices, wake: Callable[[Key], None]) -> None:
-        self._devices = devices
+    def __init__(self, counts: Counts, wake: Callable[[Key], None]) -> None:
+        self._counts = counts
         self._wake = wake
 
-    def look(self, place: Place) -> FpgaPlaceStatus | None:
-        """Count the devices of a pool; None where they are not counted."""
+    def look(self, place: Place) -> FpgaPlaceStatus | Uncounted:
+        """Count the devices of a pool."""
         pool, key = place.spec.fpga, Key("", place.metadata.name)
         if pool is None:
             raise Terminal(Reason.CONFIG_INVALID, f"ComputeTarget {place.metadata.name} has no fpga")
-        if pool.resource_name is None:
-            return None
-        self._devices.tell(key, partial(self._wake, key))
-        room = self._devices.room(pool.resource_name, pool.node_selector or {}, pool.tolerations or ())
-        return fpga_plan.pool_status(room) if room else None
+        device = pool_device(pool)
+        counting = self._counts.of(device, key, partial(self._wake, key))
+        room = counting.room(device.name, pool.node_selector or {}, pool.tolerations or ())
+        return room if isinstance(room, Uncounted) else fpga_plan.pool_status(room)
 
     def forget(self, key: Key) -> None:
         """Tell a ComputeTarget no more of its devices."""
-        self._devices.forget(key)
+        self._counts.forget(key)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from berth.api.common import Toleration
-from berth.plan.devices import Room, count, pod_requests, read_claimant, read_node
+from berth.plan.devices import Room, count, pod_requests, read_claimant, read_offering
 
 TAINT = {"key": "sku", "value": "fpga", "effect": "NoSchedule"}
 
@@ -108,7 +108,7 @@ def test_holders_are_named_as_users_know_them_those_with_the_most_first() -> Non
 
 def test_who_asks_for_nothing_is_not_remembered() -> None:
     assert read_claimant(pod("p", 0, on="a")) is None
-    assert read_node(node(devices=None)) is None
+    assert read_offering(node(devices=None)) is None
 
 
 @pytest.mark.parametrize(

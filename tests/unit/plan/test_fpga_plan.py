@@ -10,7 +10,7 @@ from berth.api.conditions import ConditionStatus, Reason
 from berth.plan import children
 from berth.plan.causes import Cause
 from berth.plan.cluster import Observation
-from berth.plan.devices import Room, count
+from berth.plan.devices import Room, Uncounted, count
 from berth.plan.fpga_placement import FpgaSubject
 from berth.plan.fpga_plan import FpgaObservation, Scaling, lack, plan, pool_status, scaling_of, surge
 from berth.plan.resources import DEPLOYMENTS
@@ -19,6 +19,7 @@ from berth.plan.steps import Create
 NOW = datetime(2026, 11, 1, 12, 1, tzinfo=UTC)
 STATUS = {"observedGeneration": 1}
 MINE = {"deployment": "iris"}
+UNCOUNTED = Uncounted("nodes is forbidden")
 
 
 def room(found: Any, *asking: Any) -> Room:
@@ -44,7 +45,9 @@ def deployed(of: FpgaSubject, *, ready: int, current: int | None = None) -> Any:
     return {DEPLOYMENTS: body}
 
 
-def told(of: FpgaSubject, counted: Room | None, cause: Cause | None = None, **seen: Any) -> dict[str, Any]:
+def told(
+    of: FpgaSubject, counted: Room | Uncounted, cause: Cause | None = None, **seen: Any
+) -> dict[str, Any]:
     """Give the conditions by type."""
     observed = Observation(deployed(of, ready=0, current=0), cause=cause)
     found = plan(FpgaObservation(of, observed, counted, **seen), IMAGE, NOW)
@@ -126,7 +129,9 @@ def test_an_empty_pool_that_scales_from_zero_is_waited_for(scaling: Any, reason:
 
 
 def test_devices_that_cannot_be_counted_are_said_to_be_unknown() -> None:
-    assert told(wanting(1), None)["DevicesAvailable"].status is ConditionStatus.UNKNOWN
+    found = told(wanting(1), UNCOUNTED)["DevicesAvailable"]
+    assert found.status is ConditionStatus.UNKNOWN
+    assert UNCOUNTED.why in found.message
 
 
 def test_what_serves_stays_ready_though_its_plugin_is_away() -> None:
@@ -171,10 +176,10 @@ def test_the_claims_of_a_class_are_made_before_the_pods() -> None:
         status=STATUS,
         place=pool(resourceName=None, deviceClassName="fpga.example.com", dynamicResources=True),
     )
-    steps = plan(FpgaObservation(of, Observation({})), IMAGE, NOW).steps
+    steps = plan(FpgaObservation(of, Observation({}), UNCOUNTED), IMAGE, NOW).steps
     made = [step.desired.resource.kind for step in steps if isinstance(step, Create)]
     assert made == ["ResourceClaimTemplate", "Deployment", "Service"]
-    again = plan(FpgaObservation(of, Observation(deployed(of, ready=1))), IMAGE, NOW).steps
+    again = plan(FpgaObservation(of, Observation(deployed(of, ready=1)), UNCOUNTED), IMAGE, NOW).steps
     assert [step.desired.resource.kind for step in again if isinstance(step, Create)] == ["Service"]
 
 
@@ -186,7 +191,7 @@ def test_a_rollout_begins_with_a_surge_where_a_device_is_free() -> None:
     mine = pod("iris-1", on="a", **MINE)
     assert surge(fpga_subject(CHANGED), IMAGE, there, room([node()], mine)) == 1
     assert surge(fpga_subject(CHANGED), IMAGE, there, room([node(devices=1)], mine)) == 0
-    assert surge(fpga_subject(CHANGED), IMAGE, there, None) == 0
+    assert surge(fpga_subject(CHANGED), IMAGE, there, UNCOUNTED) == 0
 
 
 def test_a_rollout_that_waits_for_a_device_which_somebody_else_got_replaces_one_by_one() -> None:

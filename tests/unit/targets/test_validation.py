@@ -55,7 +55,7 @@ async def test_an_address_of_ipv6_stands_in_brackets() -> None:
     world.cluster.objects[SERVICES, KEY].found["spec", "clusterIP"] = "fd00::7"
     await world.settle(ready=1)
     await later(world, 1)
-    assert world.urls == ["http://[fd00::7]:80/score"]
+    assert world.urls == ["http://[fd00::7]/score"]
 
 
 @in_virtual_time
