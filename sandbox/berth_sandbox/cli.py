@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from berth_sandbox import demo, folders, images, stages
+from berth_sandbox import demo, folders, images, models, stages
 from berth_sandbox.access import Access
 from berth_sandbox.cluster import binaries
 from berth_sandbox.errors import SandboxError
@@ -91,8 +91,8 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _demo_down(options: argparse.Namespace) -> None:
     _down(options)
-    shutil.rmtree(folders.REPOSITORY / demo.MODELS, ignore_errors=True)
-    shutil.rmtree(STATE, ignore_errors=True)
+    for folder in (STATE, *(example.output for example in models.ALL)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _hand_over(access: Access, name: str) -> None:

@@ -1,7 +1,6 @@
 """From nothing to a scored request: what `make demo` does and shows."""
 
 import json
-import sys
 import time
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -10,25 +9,26 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
-from berth_sandbox import chart, emulator, folders, images, plant
+from berth_sandbox import chart, emulator, folders, images, models, plant, pool
 from berth_sandbox.access import Access, Provider
 from berth_sandbox.cards import CARDS
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.forward import forwarded, post
 from berth_sandbox.progress import step
-from berth_sandbox.runner import Runner
 from berth_sandbox.table import render
 
 NAMESPACE = "demo"
 ALLOWED = {"team": "a"}  # by the ComputeTarget of examples/
 READY_SECONDS = 300
-MODELS = "examples/iris/out"
-MORE = ("aci.yaml", "iot-edge.yaml")  # what the kustomization leaves out, since not everyone has an Azure
+MORE = ("aci.yaml", "iot-edge.yaml", "fpga.yaml")  # what needs a place that not everyone has
+FLOWER = "rose"
 COLUMNS = ("NAME", "TARGET", "READY", "SECONDS", "ENDPOINT", "REQUEST", "ANSWER")
 NOTE = (
     "Azure and the devices are emulated in the cluster: no DNS knows the names, "
     "so the Pods behind the container group and the module were asked.\n"
-    f"{plant.CUT_OFF} was cut off from its hub first, and goes on: by HTTP, and from amlInput to amlOutput."
+    f"{plant.CUT_OFF} was cut off from its hub first, and goes on: by HTTP, and from amlInput to amlOutput.\n"
+    "The FPGAs are emulated, too: a device plugin announces them, and the network runs on the CPU. "
+    "It is a ResNet-50 in size and shape, with random weights; the classifier behind it has learnt."
 )
 NEXT = """
 Go on with
@@ -38,6 +38,7 @@ Go on with
     kubectl patch mdep -n demo iris-onnx --type merge -p '{"spec": {"scaling": {"replicas": 2}}}'
     kubectl describe mdep -n demo iris-aci
     kubectl get mdep -n demo iris-edge -o yaml
+    kubectl get mdep -n demo flowers-fpga -o jsonpath='{.status.fpga}'
     kubectl get ctgt
     kubectl explain mdep.spec
 
@@ -71,25 +72,21 @@ def show(provider: Provider, cluster: str) -> Access:
     CARDS.plug_in(access)
     chart.install(access)
     emulator.install(access, train())
+    pool.install(access)
     CARDS.wait(access)
     plant.connect(access)  # the last demo has left a device cut off
     applied = apply(access)
     seconds = wait_until_ready(access, applied)
     plant.cut_off(access)
     rows = [row(access, example, seconds[example.name]) for example in EXAMPLES]
-    rows.append(message_row(access, EXAMPLES[-1]))
+    rows += [message_row(access, EXAMPLES[-1]), flower_row(access, seconds[pool.NAME])]
     print(f"\n{render(COLUMNS, rows)}\n\n{NOTE}\n\nAll of it took {time.monotonic() - started:.0f} s.")
     return access
 
 
 def train() -> bytes:
-    """Train the models of the examples, unless they are there already; return the one in ONNX."""
-    output = folders.REPOSITORY / MODELS
-    if not (output / "model.onnx").exists():  # the last that is written
-        with step("training a model on the iris data"):
-            script = folders.REPOSITORY / "examples" / "iris" / "train.py"
-            Runner().run(sys.executable, script, output)
-    return (output / "model.onnx").read_bytes()
+    """Return the model of the iris examples in ONNX, trained now if it is not there."""
+    return (models.IRIS.trained() / "model.onnx").read_bytes()
 
 
 def apply(access: Access) -> float:
@@ -100,7 +97,8 @@ def apply(access: Access) -> float:
         access.kubectl("apply", "--filename=-", stdin=json.dumps(namespace))
         folder, where = folders.REPOSITORY / "examples", f"--namespace={NAMESPACE}"
         applied = time.monotonic()
-        access.kubectl("apply", where, "--kustomize", folder)
+        for each in (folder, pool.CLASSIFIER):
+            access.kubectl("apply", where, "--kustomize", each)
         for name in MORE:
             access.kubectl("apply", where, "--filename", folder / name)
     return applied
@@ -109,7 +107,7 @@ def apply(access: Access) -> float:
 def wait_until_ready(access: Access, applied: float) -> dict[str, float]:
     """Return the seconds from apply to Ready of each example, by name."""
     seconds: dict[str, float] = {}
-    wanted = {example.name for example in EXAMPLES}
+    wanted = {example.name for example in EXAMPLES} | {pool.NAME}
     with step("waiting for the models to be ready"):
         while not wanted <= seconds.keys():
             objects = _deployments(access)
@@ -132,9 +130,7 @@ def is_ready(deployment: Mapping[str, Any]) -> bool:
 def row(access: Access, example: Example, seconds: float) -> Sequence[str]:
     """Ask one example and return its line of the table."""
     headers = {"Authorization": f"Bearer {_key(access, example)}"} if example.needs_key else {}
-    deployment = json.loads(
-        access.kubectl("get", f"mdep/{example.name}", f"--namespace={NAMESPACE}", "--output=json")
-    )
+    deployment = _deployment(access, example.name)
     with reached(access, deployment) as url:
         answer = post(url + example.path, example.body, headers)
     endpoint = urljoin(_endpoint(deployment), example.path)
@@ -151,6 +147,13 @@ def message_row(access: Access, example: Example) -> Sequence[str]:
         raise SandboxError(f"{example.name} answered a message with {said}: {result['body']}")
     where = f"{plant.CUT_OFF}: amlInput to amlOutput"
     return (example.name, example.target, "True", "", where, json.dumps(example.body), result["body"])
+
+
+def flower_row(access: Access, seconds: float) -> Sequence[str]:
+    """Show a flower to the network on a device and return the line of the table."""
+    endpoint = _deployment(access, pool.NAME)["status"]["grpcEndpoint"]
+    answer = json.dumps(pool.ask(access, NAMESPACE, pool.flower(FLOWER)))
+    return (pool.NAME, "FPGA", "True", f"{seconds:.1f}", endpoint, f"Predict images={FLOWER}.jpg", answer)
 
 
 def _endpoint(deployment: Mapping[str, Any]) -> str:
@@ -176,6 +179,12 @@ def _key(access: Access, example: Example) -> str:
         "--output=jsonpath={.data.primaryKey}",
     )
     return b64decode(secret).decode()
+
+
+def _deployment(access: Access, name: str) -> dict[str, Any]:
+    found = access.kubectl("get", f"mdep/{name}", f"--namespace={NAMESPACE}", "--output=json")
+    deployment: dict[str, Any] = json.loads(found)
+    return deployment
 
 
 def _deployments(access: Access) -> list[dict[str, Any]]:

@@ -2,13 +2,13 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from berth_sandbox import folders
+from berth_sandbox import folders, models
 from berth_sandbox.errors import SandboxError, explained
 from berth_sandbox.once import made
 from berth_sandbox.progress import step
@@ -28,6 +28,10 @@ KEY_LENGTH = 12
 IGNORED = {"__pycache__"}
 
 
+def _nothing() -> None:
+    """Prepare an image that is made of the repository alone."""
+
+
 @dataclass(frozen=True)
 class Image:
     """An image of this repository: its name, its Dockerfile and what it is made of."""
@@ -35,6 +39,10 @@ class Image:
     repository: str
     dockerfile: str
     inputs: tuple[str, ...]
+    base: "Image | None" = None
+    """The image that it adds to; a Debian with Python if there is none."""
+    prepare: Callable[[], object] = _nothing
+    """Writes what is copied into it and not part of the repository, unless that is there."""
 
     @cached_property
     def tag(self) -> str:
@@ -57,7 +65,16 @@ SHARED_INPUTS = ("pyproject.toml", "uv.lock", "sandbox/pyproject.toml", "scoring
 OPERATOR = Image(
     "localhost/berth", "operator/Dockerfile", (*SHARED_INPUTS, "operator", "README.md", "LICENSE")
 )
-SCORING = Image("localhost/berth-scoring", "scoring/Dockerfile", (*SHARED_INPUTS, "scoring"))
+BARE_SCORING = Image("localhost/berth-scoring-bare", "scoring/Dockerfile", (*SHARED_INPUTS, "scoring"))
+WEIGHTS = "/opt/featurizers/resnet50.onnx"
+SCORING = Image(
+    "localhost/berth-scoring",
+    "examples/flowers/Dockerfile",
+    (*BARE_SCORING.inputs, BARE_SCORING.dockerfile, "examples/flowers/resnet50.py"),
+    base=BARE_SCORING,
+    prepare=models.FLOWERS.trained,
+)
+"""The scoring server with the weights of a featurizer, since a cluster here may reach no web."""
 SANDBOX = Image(
     "localhost/berth-sandbox",
     "sandbox/Dockerfile",
@@ -76,17 +93,16 @@ def digest(root: Path, files: Iterable[Path]) -> str:
 
 def archive(image: Image) -> Path:
     """Return the OCI archive of one of this repository's images, built now if its inputs are new."""
-    base = base_image()
+    base_image()  # a step of its own
 
     def build(output: Path) -> None:
+        image.prepare()
         sentence = (
             f"{image.dockerfile} could not be built: check the network, from which the Python packages come, "
             "then run this again."
         )
         with explained(sentence), step(f"building the image {image.reference}"):
-            dockerfile = folders.REPOSITORY / image.dockerfile
-            _build(image.reference, folders.REPOSITORY, dockerfile, "--build-arg", f"BASE_IMAGE={base}")
-            _export(image.reference, output)
+            _export(_built(image), output)
             _forget_older(image)
         for older in _archives().glob(f"{image.file_name}-{'?' * KEY_LENGTH}.tar"):
             older.unlink()
@@ -132,6 +148,14 @@ def base_image() -> str:
     return name
 
 
+def _built(image: Image) -> str:
+    """Return the name of an image that is now in the store, after the one that it adds to."""
+    base = _built(image.base) if image.base else base_image()
+    dockerfile = folders.REPOSITORY / image.dockerfile
+    _build(image.reference, folders.REPOSITORY, dockerfile, "--build-arg", f"BASE_IMAGE={base}")
+    return image.reference
+
+
 def _build(name: str, context: Path, dockerfile: Path, *options: str) -> None:
     # The host's certificates are seen while the image is built and are no part of it.
     mount = f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"
@@ -145,6 +169,8 @@ def _export(name: str, output: Path) -> None:
 
 def _forget_older(image: Image) -> None:
     """Leave in the store what the image is made of now: the layers of each change would fill the disk."""
+    if image.base:
+        _forget_older(image.base)
     listed = _buildah("images", "--format={{.Name}}:{{.Tag}}", f"--filter=reference={image.repository}")
     older = sorted(set(listed.split()) - {image.reference})
     for what in (*older, "--prune"):

@@ -53,12 +53,20 @@ class Kind:
     def load(self, name: str, images: Sequence[Image]) -> None:
         """Build the images and load them; Docker and kind know themselves what is there already."""
         for image in images:
+            image.prepare()
             with step(f"building and loading the image {image.reference}"):
-                dockerfile = folders.REPOSITORY / image.dockerfile
-                self.runner.run(
-                    "docker", "build", "--tag", image.reference, "--file", dockerfile, folders.REPOSITORY
-                )
+                self._build(image)
                 self.runner.run("kind", "load", "docker-image", image.reference, "--name", name)
+
+    def _build(self, image: Image) -> None:
+        base: tuple[str, ...] = ()
+        if image.base:
+            self._build(image.base)
+            base = ("--build-arg", f"BASE_IMAGE={image.base.reference}")
+        dockerfile = folders.REPOSITORY / image.dockerfile
+        self.runner.run(
+            "docker", "build", "--tag", image.reference, "--file", dockerfile, *base, folders.REPOSITORY
+        )
 
     def down(self, name: str) -> None:
         """Remove the cluster; there may be none."""

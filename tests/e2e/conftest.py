@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from berth_sandbox import chart, demo, emulator, images
+from berth_sandbox import chart, demo, emulator, images, pool
 from berth_sandbox.access import Access
 from berth_sandbox.cards import CARDS
 from berth_sandbox.provider import choose
@@ -21,10 +21,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
 
 @pytest.fixture(scope="session")
 def berth(cluster: Access) -> Access:
-    """The cluster with Berth installed in it by its Helm chart, and an Azure to go to."""
+    """The cluster with Berth installed in it by its Helm chart, and with places to go to."""
     CARDS.plug_in(cluster)
     chart.install(cluster)
     emulator.install(cluster, demo.train())
+    pool.install(cluster)
     CARDS.wait(cluster)
     return cluster
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from berth_sandbox import demo, images, kind, plant
+from berth_sandbox import demo, images, kind, plant, pool
 from berth_sandbox.access import Access
+from berth_sandbox.cards import CARDS
 from berth_sandbox.demo import EXAMPLES, NAMESPACE, Example, is_ready
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.forward import post
@@ -21,6 +22,7 @@ HOSTS: dict[str, Callable[[Example], str]] = {
     "IoTEdge": lambda _: f"http://{plant.CUT_OFF}",
 }
 CLASSES = ["setosa", "versicolor", "virginica"]
+FLOWERS = ["daisy", "rose", "sunflower"]
 PATIENCE_SECONDS = 120
 
 
@@ -68,6 +70,29 @@ def test_an_example_answers_with_a_class(examples: Access, example: Example) -> 
     *_, endpoint, _, answer = demo.row(examples, example, 0)
     assert re.fullmatch(f"{HOSTS[example.target](example)}(:[0-9]+)?{example.path}", endpoint)
     assert any(name in answer for name in CLASSES)
+
+
+@pytest.mark.parametrize("flower", FLOWERS)
+def test_the_network_on_a_device_tells_flowers_apart(examples: Access, flower: str) -> None:
+    answer = pool.ask(examples, NAMESPACE, pool.flower(flower))
+    assert answer["label"] == [flower]
+    assert answer["berth-device"] == "cpu"
+
+
+def test_the_row_of_the_network_names_its_grpc_endpoint(examples: Access) -> None:
+    name, target, *_, endpoint, request, answer = demo.flower_row(examples, 0)
+    assert (name, target, endpoint) == (pool.NAME, "FPGA", f"flowers-fpga.{NAMESPACE}.svc:80")
+    assert demo.FLOWER in request
+    assert demo.FLOWER in answer
+
+
+def test_the_status_counts_the_devices_and_its_own(examples: Access) -> None:
+    status = get(examples, Example(pool.NAME, "FPGA", "", {}))["status"]
+    assert status["fpga"]["held"] == 1
+    assert status["fpga"]["devices"]["resourceName"] == CARDS.resource
+    assert status["fpga"]["devices"]["total"] == len(CARDS.devices)
+    place = json.loads(examples.kubectl("get", "ctgt/devices", "--output=json"))["status"]["fpga"]
+    assert {"name": f"{NAMESPACE}/{pool.NAME}", "devices": 1} in place["holders"]
 
 
 def test_the_same_model_answers_the_same_everywhere(examples: Access) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from berth_sandbox import cli, stages
+from berth_sandbox import cli, folders, models, stages
 from berth_sandbox.access import Access
 from berth_sandbox.errors import SandboxError
 from berth_sandbox.images import Image
@@ -41,6 +41,9 @@ def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder(tmp_path)
     monkeypatch.setattr(cli, "choose", lambda state: recorder)
     monkeypatch.setattr(cli, "STATE", tmp_path / ".sandbox")
+    monkeypatch.setattr(
+        folders, "REPOSITORY", tmp_path
+    )  # a checkout's own models are not for tests to remove
     return recorder
 
 
@@ -74,9 +77,12 @@ def test_another_cluster_is_left_where_it_is(
 
 def test_demo_down_removes_the_cluster_and_its_files(provider: Recorder, tmp_path: Path) -> None:
     cli.main(["up"])
+    for example in models.ALL:
+        (example.output / "deep").mkdir(parents=True)
     assert cli.main(["demo-down"]) == 0
     assert provider.calls[-1] == ("down", cli.default_name())
     assert not (tmp_path / ".sandbox").exists()
+    assert not list((tmp_path / "examples").glob("*/out"))
 
 
 def test_demo_down_of_nothing_succeeds(provider: Recorder) -> None:

@@ -1,4 +1,6 @@
+import json
 import string
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,7 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from berth_sandbox import demo, folders
+from berth_sandbox import demo, folders, pool
+from berth_sandbox.access import Access
 from berth_sandbox.demo import EXAMPLES, Example, is_ready
 from berth_sandbox.table import render
 
@@ -36,17 +39,44 @@ def test_ready_is_said_of_the_current_generation_only(
     assert is_ready(given_deployment) is expected
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_each_row_of_the_demo_is_a_manifest_that_is_applied(example: Example) -> None:
+@pytest.fixture
+def applied() -> dict[str, str]:
+    """The targets of the manifests that the demo applies, by name."""
     folder = folders.REPOSITORY / "examples"
-    applied = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
-    manifests = [yaml.safe_load((folder / name).read_text()) for name in (*applied, *demo.MORE)]
-    found = {each["metadata"]["name"]: each["spec"]["target"] for each in manifests}
-    assert found[example.name] == example.target
+    generated = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    manifests = [yaml.safe_load((folder / name).read_text()) for name in (*generated, *demo.MORE)]
+    return {each["metadata"]["name"]: each["spec"]["target"] for each in manifests}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_each_row_of_the_demo_is_a_manifest_that_is_applied(
+    example: Example, applied: dict[str, str]
+) -> None:
+    assert applied[example.name] == example.target
+
+
+def test_the_demo_shows_all_targets(applied: dict[str, str]) -> None:
+    shown = {example.target for example in EXAMPLES} | {applied[pool.NAME]}
+    assert shown == {"AKS", "ACI", "IoTEdge", "FPGA"}
+    assert len(applied) == len(EXAMPLES) + 1
+
+
+def test_the_row_of_the_network_tells_what_ran_and_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"label": ["rose"], "output_alias": [0.1, 0.9], "berth-device": "cpu"}
+    status = {"status": {"grpcEndpoint": "flowers-fpga.demo.svc:80"}}
+    monkeypatch.setattr(Access, "kubectl", lambda *_, **__: json.dumps(status))
+    monkeypatch.setattr(pool, "ask", lambda _, namespace, image: answer | {"asked": [namespace, image.name]})
+    name, target, ready, seconds, endpoint, request, said = demo.flower_row(
+        Access(Path(), (Path(), Path())), 7
+    )
+    assert (name, target, ready, seconds) == ("flowers-fpga", "FPGA", "True", "7.0")
+    assert (endpoint, request) == ("flowers-fpga.demo.svc:80", "Predict images=rose.jpg")
+    assert json.loads(said) == answer | {"asked": ["demo", "rose.jpg"]}
 
 
 def test_the_hints_at_the_end_name_what_is_there() -> None:
     assert demo.EXAMPLES[-1].name in demo.NEXT
+    assert pool.NAME in demo.NEXT
     assert f"-n {demo.NAMESPACE}" in demo.NEXT
 
 

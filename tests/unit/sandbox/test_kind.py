@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -49,11 +49,25 @@ def test_a_running_cluster_is_used_again(tmp_path: Path) -> None:
 
 def test_images_are_built_from_the_repository_and_loaded(tmp_path: Path) -> None:
     recorder = Recorder()
-    Kind(tmp_path, recorder).load("demo", [images.SCORING])
-    reference, root = images.SCORING.reference, folders.REPOSITORY
+    Kind(tmp_path, recorder).load("demo", [images.OPERATOR])
+    reference, root = images.OPERATOR.reference, folders.REPOSITORY
     assert recorder.commands == [
-        f"docker build --tag {reference} --file {root}/scoring/Dockerfile {root}",
+        f"docker build --tag {reference} --file {root}/operator/Dockerfile {root}",
         f"kind load docker-image {reference} --name demo",
+    ]
+
+
+def test_an_image_comes_after_the_one_that_it_adds_to_and_what_is_copied_into_it(tmp_path: Path) -> None:
+    recorder = Recorder()
+    scoring = replace(images.SCORING, prepare=lambda: recorder.commands.append("prepare"))
+    Kind(tmp_path, recorder).load("demo", [scoring])
+    base, root = images.BARE_SCORING.reference, folders.REPOSITORY
+    dockerfile = f"{root}/examples/flowers/Dockerfile"
+    assert recorder.commands == [
+        "prepare",
+        f"docker build --tag {base} --file {root}/scoring/Dockerfile {root}",
+        f"docker build --tag {scoring.reference} --file {dockerfile} --build-arg BASE_IMAGE={base} {root}",
+        f"kind load docker-image {scoring.reference} --name demo",
     ]
 
 
