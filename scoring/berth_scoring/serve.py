@@ -206,6 +206,9 @@ class Scoring:
         return Loaded(handlers, routes)
 
     def _load_pipeline(self, options: PipelineOptions) -> Loaded:
+        from berth_scoring.fpga.tuning import tune_process  # noqa: PLC0415
+
+        tune_process()
         # gRPC, and what decodes images, is only there with the extra for it.
         from berth_scoring.fpga.assembly import Assembly  # noqa: PLC0415
         from berth_scoring.protocols.routes import score_schema  # noqa: PLC0415
@@ -214,7 +217,8 @@ class Scoring:
         service = assembly.load(self._limits, _key_ring(self._config.keys_dir))
         documents = swagger.documents(self._service, score_schema(), None)
         handlers = {"POST": service.score.answer, "OPTIONS": azureml.answer_options}
-        routes = azure_routes(self._make, handlers, Swagger(documents), self._server_version)
+        told = [*self._server_version, *service.score.about]
+        routes = azure_routes(self._make, handlers, Swagger(documents), told)
         return Loaded(handlers, routes, service)
 
     def _load_models(self) -> Loaded:
