@@ -17,10 +17,9 @@ from berth.azure.container_groups import ContainerGroups
 from berth.core.errors import Postponed, ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
-from berth.core.results import Result
+from berth.core.results import INTERVAL_SECONDS, Result
 from berth.feed import Feed
 from berth.places import PlaceReconciler
-from berth.plan.group_plan import INTERVAL_SECONDS
 from berth.plan.labels import MANAGED_BY
 from berth.plan.observed import FINALIZER
 from berth.plan.report import Event

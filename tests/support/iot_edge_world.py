@@ -16,10 +16,9 @@ from berth.azure.hubs import Hubs
 from berth.core.errors import Postponed, ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
-from berth.core.results import RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, RequeueAfter, Result
 from berth.feed import Feed
 from berth.places import PlaceReconciler
-from berth.plan.edge_plan import INTERVAL_SECONDS
 from berth.plan.observed import FINALIZER
 from berth.plan.report import Event
 from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, NAMESPACES, SECRETS, Resource

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+INTERVAL_SECONDS = 60.0
+"""Time in which what no watch tells of is seen, such as a change in a portal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

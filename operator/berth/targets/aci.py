@@ -12,7 +12,7 @@ from berth.api.conditions import Reason
 from berth.core.backoff import Backoff
 from berth.core.errors import Gone, Immutable, Postponed, Terminal, Transient
 from berth.core.keys import Key
-from berth.core.results import Done, RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, Done, RequeueAfter, Result
 from berth.plan import group_plan
 from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
@@ -97,7 +97,7 @@ class AciTarget:
             raise
         except Transient as error:
             if await self._serves_on(subject):
-                wait = error.retry_after or group_plan.INTERVAL_SECONDS
+                wait = error.retry_after or INTERVAL_SECONDS
                 raise Postponed(error.message, wait) from error
             raise
 

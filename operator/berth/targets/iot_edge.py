@@ -10,7 +10,7 @@ from berth.api.serving import DeletionPolicy
 from berth.api.status import FailingDevice
 from berth.core.errors import Gone, Postponed, Terminal, Transient
 from berth.core.keys import Key
-from berth.core.results import Done, RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, Done, RequeueAfter, Result
 from berth.plan import edge_plan, edge_query
 from berth.plan.edge_deployment import Desired, Recipe, desired_deployment, needed
 from berth.plan.edge_fleet import (
@@ -25,7 +25,7 @@ from berth.plan.edge_fleet import (
     rivals,
     untold_devices,
 )
-from berth.plan.edge_plan import BUSY_SECONDS, INTERVAL_SECONDS, Plan, Sight, rollout_of
+from berth.plan.edge_plan import BUSY_SECONDS, Plan, Sight, rollout_of
 from berth.plan.edge_rollout import (
     REFUSED,
     Create,

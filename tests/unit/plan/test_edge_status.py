@@ -10,7 +10,7 @@ from edge_deployments import CLUSTER, NOW, desired, edge_spec, place, shown
 from berth.api.conditions import Reason
 from berth.api.iot_edge import Rollout, RolloutStage
 from berth.api.status import FailingDevice
-from berth.core.results import RequeueAfter
+from berth.core.results import INTERVAL_SECONDS, RequeueAfter
 from berth.plan.edge_fleet import (
     Counts,
     Live,
@@ -22,7 +22,7 @@ from berth.plan.edge_fleet import (
     rivals,
     untold_devices,
 )
-from berth.plan.edge_plan import BUSY_SECONDS, INTERVAL_SECONDS, SOON_SECONDS, Sight, plan
+from berth.plan.edge_plan import BUSY_SECONDS, SOON_SECONDS, Sight, plan
 from berth.plan.edge_rollout import REFUSED, WHOLE, Create, Stage
 from berth.plan.edge_status import Fleet, known_stage
 from berth.plan.group_names import Owner
