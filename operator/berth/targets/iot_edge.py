@@ -34,6 +34,7 @@ from berth.plan.edge_rollout import (
     Update,
     current_of,
     document,
+    returned_to,
     wants_devices,
 )
 from berth.plan.edge_status import Fleet
@@ -120,13 +121,13 @@ class IotEdgeTarget:
         live = own_deployments(recipe.owner, listing.documents)
         key = await self._contents.fingerprint_key()
         desired = desired_deployment(recipe, self._image, key, [dict(each.document) for each in live])
-        current = current_of(desired, live)
+        counted = current_of(desired, live) or returned_to(desired, live)
         fleet = Fleet(
             room=listing.room(site.place, recipe.cluster),
             rivals=sorted(rivals(recipe.owner, desired.module, listing.documents)),
         )
-        if current is not None:
-            look = await self._look(subject, memory, desired, current)
+        if counted is not None:
+            look = await self._look(subject, memory, desired, counted)
             fleet = replace(fleet, counts=look.counts, failing=look.failing, untold=look.untold)
         return Sight(desired, live, fleet)
 
@@ -183,8 +184,8 @@ class IotEdgeTarget:
                 memory.last = await self._look_from_afar(memory.site, desired, current)
         except Postponed:
             if last is None or last.about[:2] != about[:2]:
-                return _Look(self._clock(), about, current.counts)
-        return memory.last or _Look(self._clock(), about, current.counts)
+                return _Look(self._clock(), about, current.counts_of(desired))
+        return memory.last or _Look(self._clock(), about, current.counts_of(desired))
 
     async def _look_closely(self, site: HubSite, desired: Desired, current: Live) -> _Look:
         """Read what the agents of all devices say."""
@@ -202,13 +203,13 @@ class IotEdgeTarget:
 
     async def _look_from_afar(self, site: HubSite, desired: Desired, current: Live) -> _Look:
         """Go by what the hub has counted, and read what some of the devices that fail say."""
-        counts = current.counts
+        counts = current.counts_of(desired)
         twins: list[Object] = []
         if counts.failed:
             query = edge_query.failing_twins(current.id, desired.module, desired.version)
             twins = await site.hub.query(query, most=MOST_NAMED)
         failing = failing_devices(twins, desired.module)
-        return _Look(self._clock(), (current.id, current.etag, counts), counts, failing)
+        return _Look(self._clock(), (current.id, current.etag, current.counts), counts, failing)
 
     async def _take(
         self, subject: Subject, site: HubSite, desired: Desired, step: Create | Update | Refuse | Remove

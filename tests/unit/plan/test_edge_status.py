@@ -297,3 +297,13 @@ def test_a_rival_is_who_claims_the_module_in_a_layer_or_a_base() -> None:
         "layer",
         "base",
     ]
+
+
+def test_of_another_content_what_the_hub_counted_is_not_taken_for_this_one() -> None:
+    results = {"results": {"berthRunning": 90, "berthFailed": 4, "berthOffline": 6}}
+    system = {"results": {"targetedCount": 100, "appliedCount": 100}}
+    live = Live({**CREATED, "systemMetrics": system, "metrics": results})
+    assert live.counts_of(WANTED) == Counts(100, 100, 90, 4, 6, is_close=False)
+    other = live.counts_of(desired(edge_spec(model={**edge_spec()["model"], "version": "9"})))
+    assert other == Counts(100, 100, 0, 0, 6, is_close=False)
+    assert other.out_of_date == 94
