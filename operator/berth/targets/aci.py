@@ -18,6 +18,7 @@ from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
 from berth.plan.group_causes import init_containers, telling
 from berth.plan.group_changes import Update, Way, update
+from berth.plan.group_content import certificate_files
 from berth.plan.group_endpoint import observed_root, readiness_url
 from berth.plan.group_names import Owner
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
@@ -107,6 +108,7 @@ class AciTarget:
         memory = self._memories.setdefault(subject.key, Memory(site))
         memory.begin_pass(site)
         content = await self._contents.read(subject, site)
+        certificate_files(subject, content)  # what no server takes is told before Azure is asked for anything
         recipe = Recipe(subject, site.place, await self._contents.cluster(), content)
         recipe = replace(recipe, slot=told_slot(recipe))
         key = await self._contents.fingerprint_key()
