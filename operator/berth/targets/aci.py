@@ -254,7 +254,8 @@ class AciTarget:
     ) -> Golden | None:
         if subject.spec.validation and change.way is Way.NOTHING and is_serving(group):
             certificate = observed_certificate(group)
-            return self._golden.outcome(subject, observed_root(group), desired.fingerprint, certificate)
+            root = observed_root(group)
+            return self._golden.outcome_of_group(subject, root, desired.fingerprint, certificate)
         self._golden.forget(subject.key)
         return None
 
