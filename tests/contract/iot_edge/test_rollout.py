@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from aci_world import Killed
+from azure_world import IRIS, Killed
 from container_groups import IMAGE
-from iot_edge_world import DEVICES, IRIS, MODEL, EdgeWorld, edge_spec
+from iot_edge_world import DEVICES, MODEL, EdgeWorld, edge_spec
 
 from berth_sandbox.azure.iot_hub.modules import ModuleBehaviour
 
