@@ -12,7 +12,7 @@ from berth.api.conditions import Reason
 from berth.core.backoff import Backoff
 from berth.core.errors import Gone, Immutable, Postponed, Terminal, Transient
 from berth.core.keys import Key
-from berth.core.results import INTERVAL_SECONDS, Done, RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, SLOW_ROUND_SECONDS, Done, RequeueAfter, Result
 from berth.plan import group_plan
 from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
@@ -37,7 +37,7 @@ from berth.targets.aci_content import Contents
 from berth.targets.aci_groups import left_groups, read_groups
 from berth.targets.aci_line import Lines
 from berth.targets.aci_listing import Listings
-from berth.targets.aci_memory import SLOW_ROUND_SECONDS, Known, Memory
+from berth.targets.aci_memory import Known, Memory
 from berth.targets.aci_refusals import Refusals
 from berth.targets.azure import Places, Site
 from berth.targets.base import Cluster
@@ -197,7 +197,7 @@ class AciTarget:
         return self._clock() - known.at < SLOW_ROUND_SECONDS if answers is None else answers
 
     async def _steady(self, site: Site, recipe: Recipe, key: bytes) -> Sight | None:
-        """Go by the list where all was well before and nothing in it differs."""
+        """Go by the list, which shows neither crash nor stop, where all was well and nothing in it differs."""
         subject, known = recipe.subject, self._memories[recipe.subject.key].known
         if known is None or known.uid != subject.metadata.uid or not is_ready(subject):
             return None

@@ -10,7 +10,7 @@ from berth.api.serving import DeletionPolicy
 from berth.api.status import FailingDevice
 from berth.core.errors import Gone, Postponed, Terminal, Transient
 from berth.core.keys import Key
-from berth.core.results import INTERVAL_SECONDS, Done, RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, SLOW_ROUND_SECONDS, Done, RequeueAfter, Result
 from berth.plan import edge_plan, edge_query
 from berth.plan.edge_deployment import Desired, Recipe, desired_deployment, needed
 from berth.plan.edge_fleet import (
@@ -53,7 +53,6 @@ DELETION_POLL_SECONDS = 5.0
 
 _CLOSELY = 100
 """Devices from which on the hub's counts are gone by."""
-_SLOW_ROUND_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ class IotEdgeTarget:
             sight = await self._observe(subject)
         except Transient as error:
             memory = self._memories.get(subject.key)
-            if memory and is_ready(subject) and self._clock() - memory.seen_at < _SLOW_ROUND_SECONDS:
+            if memory and is_ready(subject) and self._clock() - memory.seen_at < SLOW_ROUND_SECONDS:
                 raise Postponed(error.message, error.retry_after or INTERVAL_SECONDS) from error
             raise
         self._memories[subject.key].seen_at = self._clock()
@@ -174,7 +173,7 @@ class IotEdgeTarget:
         A close look holds until metrics change; it is taken again while the fleet is not well.
         """
         last, about = memory.last, (current.id, current.etag, current.counts)
-        longest = _SLOW_ROUND_SECONDS if is_ready(subject) else BUSY_SECONDS
+        longest = SLOW_ROUND_SECONDS if is_ready(subject) else BUSY_SECONDS
         if last and last.about == about and self._clock() - last.at < longest:
             return last
         try:
