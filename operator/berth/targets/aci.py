@@ -197,7 +197,7 @@ class AciTarget:
         return self._clock() - known.at < SLOW_ROUND_SECONDS if answers is None else answers
 
     async def _steady(self, site: Site, recipe: Recipe, key: bytes) -> Sight | None:
-        """Go by the list, which shows neither crash nor stop, where all was well and nothing in it differs."""
+        """Go by the list, which shows neither crash nor stop, where all was well and is as it was."""
         subject, known = recipe.subject, self._memories[recipe.subject.key].known
         if known is None or known.uid != subject.metadata.uid or not is_ready(subject):
             return None
