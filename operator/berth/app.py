@@ -17,6 +17,7 @@ from berth.azure.clients import Clients
 from berth.core.errors import ReconcileError, describe
 from berth.core.keys import Key
 from berth.core.queue import Priority, WorkQueue
+from berth.core.results import INTERVAL_SECONDS
 from berth.core.workers import Workers
 from berth.feed import CHILDREN, WATCHED, Feed
 from berth.kube.client import Api
@@ -28,7 +29,6 @@ from berth.kube.lease import Elector, LeaseLost
 from berth.kube.watch import Watch
 from berth.places import PlaceReconciler
 from berth.plan.children import ScoringImage
-from berth.plan.group_plan import INTERVAL_SECONDS
 from berth.plan.labels import SELECT_OWN
 from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS, Resource
 from berth.reconcile import Reconciler
@@ -72,6 +72,7 @@ def run(settings: Settings) -> int:
     except* (LeaseLost, ReconcileError) as errors:
         logger.error("The operator cannot go on: %s", describe(errors))  # noqa: TRY400
         code = 1
+    # Whatever else ends it is a bug, of which one line of the log is to tell as well.
     except* Exception as errors:
         logger.exception("The operator failed: %s", describe(errors))  # noqa: TRY401 - for eyes that skip traces
         code = 1
