@@ -12,7 +12,17 @@ from berth.plan.causes import Cause
 from berth.plan.cluster import Observation
 from berth.plan.devices import Room, Uncounted, count
 from berth.plan.fpga_placement import FpgaSubject
-from berth.plan.fpga_plan import FpgaObservation, Scaling, lack, plan, pool_status, scaling_of, surge
+from berth.plan.fpga_plan import (
+    FpgaObservation,
+    Runtime,
+    Scaling,
+    known_runtime,
+    lack,
+    plan,
+    pool_status,
+    scaling_of,
+    surge,
+)
 from berth.plan.resources import DEPLOYMENTS
 from berth.plan.steps import Create
 
@@ -157,10 +167,61 @@ def test_the_status_tells_the_devices_and_the_endpoint() -> None:
     assert "aks" not in fields
     assert fields["fpga"].model_dump(by_alias=True) == {
         "serviceName": "iris",
+        "device": None,
+        "executionProvider": None,
         "devices": {"resourceName": RESOURCE, "total": 4, "allocated": 2, "free": 2, "pending": 0},
         "held": 1,
         "nodes": ("b",),
     }
+
+
+CPU = Runtime("cpu", "CPUExecutionProvider")
+
+
+def serving(of: FpgaSubject, runtime: Runtime | None) -> Any:
+    """Give the draft of what serves on a device."""
+    made = {**deployed(of, ready=1), **{each.resource: each.body for each in [children.service(of)]}}
+    found = plan(FpgaObservation(of, Observation(made), room([node()]), runtime=runtime), IMAGE, NOW)
+    assert found.draft is not None
+    return found.draft
+
+
+def test_what_it_runs_on_is_told_with_ready_and_for_itself() -> None:
+    draft = serving(wanting(1), CPU)
+    ready = next(each for each in draft.conditions if each.type == "Ready")
+    assert ready.status is ConditionStatus.TRUE
+    assert ready.message == "The current spec serves, on the CPU, by CPUExecutionProvider"
+    assert (draft.fields["fpga"].device, draft.fields["fpga"].execution_provider) == (
+        "cpu",
+        "CPUExecutionProvider",
+    )
+
+
+def test_where_nobody_has_said_it_nothing_is_told() -> None:
+    draft = serving(wanting(1), None)
+    ready = next(each for each in draft.conditions if each.type == "Ready")
+    assert ready.message == "The current spec serves"
+    assert draft.fields["fpga"].device is None
+
+
+@pytest.mark.parametrize(
+    ("is_ready", "generation", "known"), [("True", 1, CPU), ("False", 1, None), ("True", 2, None)]
+)
+def test_what_was_said_holds_while_the_spec_serves(
+    is_ready: str, generation: int, known: Runtime | None
+) -> None:
+    verdict = {
+        "type": "Ready",
+        "status": is_ready,
+        "reason": "Ready",
+        "message": "",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-11-01T12:00:00Z",
+    }
+    said = {"serviceName": "iris", "device": "cpu", "executionProvider": "CPUExecutionProvider"}
+    status = {"observedGeneration": 1, "conditions": [verdict], "fpga": said}
+    of = fpga_subject(status=status, generation=generation)
+    assert known_runtime(of) == known
 
 
 def test_tls_is_told_with_the_endpoint() -> None:
