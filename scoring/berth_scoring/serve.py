@@ -206,6 +206,9 @@ class Scoring:
         return Loaded(handlers, routes)
 
     def _load_pipeline(self, options: PipelineOptions) -> Loaded:
+        from berth_scoring.fpga.tuning import tune_process  # noqa: PLC0415
+
+        tune_process()
         # gRPC, and what decodes images, is only there with the extra for it.
         from berth_scoring.fpga.assembly import Assembly  # noqa: PLC0415
         from berth_scoring.protocols.routes import score_schema  # noqa: PLC0415

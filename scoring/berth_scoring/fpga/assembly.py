@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from berth_scoring.auth import KeyRing
 from berth_scoring.config import Layout, ModelSource, RequestLimits, ScoringConfig, read_number
-from berth_scoring.fpga.calls import GrpcPort
+from berth_scoring.fpga.calls import CALLS_AT_ONCE, GrpcPort, Uploads
 from berth_scoring.fpga.device import Device, device_files
 from berth_scoring.fpga.featurizers import FEATURIZERS
 from berth_scoring.fpga.gate import Gate
@@ -20,6 +19,7 @@ from berth_scoring.fpga.pipeline import Pipeline
 from berth_scoring.fpga.prediction import Prediction, ServedModel
 from berth_scoring.fpga.score import Score
 from berth_scoring.fpga.stages import ClassifierStage, FeaturizerStage, Graph, Provider, load_graph
+from berth_scoring.fpga.workers import Workers
 from berth_scoring.startup import StartupError, loading
 from berth_scoring.tls import certificate_pair
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 PROVIDER, DEVICES = "BERTH_EXECUTION_PROVIDER", "BERTH_DEVICES"
 """What a vendor's image says of its device: who runs graphs on it, and patterns of its files."""
-THREADS_BESIDE = 16
-"""Threads beyond those on the device: they receive, decode, wait, and answer probes."""
+THREADS = CALLS_AT_ONCE + 16
+"""One for each call, so that none waits for a message that does not come, and some for HTTP."""
 WATCH_SECONDS = 0.1
 """How often deadlines and the device are looked after."""
 TEST_SECONDS = 10.0
@@ -44,6 +44,8 @@ class PipelineService:
     port: GrpcPort
     device: Device
     gate: Gate
+    uploads: Uploads
+    workers: Workers
 
     @property
     def failure(self) -> str | None:
@@ -57,19 +59,22 @@ class PipelineService:
         """Answer calls, and watch the device, for as long as HTTP is served."""
         self.port.tell_health(healthy=True)
         self.port.start()
-        watch = asyncio.gather(self._watch_runs(), self._watch_device(draining))
+        watch = asyncio.gather(self._watch_calls(), self._watch_device(draining))
         try:
             yield
         finally:
+            # What takes too long is ended meanwhile.
+            await asyncio.to_thread(self.port.stop, grace)
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-            await asyncio.to_thread(self.port.stop, grace)
 
-    async def _watch_runs(self) -> None:
+    async def _watch_calls(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            self.uploads.end_overdue()
             self.gate.end_overdue()
+            self.workers.relieve()
 
     async def _watch_device(self, draining: Callable[[], bool]) -> None:
         told = True
@@ -122,7 +127,7 @@ class Assembly:
             ),
             gate=gate,
             measures=self._measures,
-            on_failure=device.suspect,
+            device=device,
         )
         with loading("DeviceUnavailable"):
             pipeline.test()
@@ -132,15 +137,15 @@ class Assembly:
             ("berth-execution-provider", self._provider.name),
             ("berth-featurizer", self._featurizer.name),
         ]
-        executor = ThreadPoolExecutor(limits.max_concurrent_per_replica + THREADS_BESIDE, "pipeline")
+        workers = Workers(THREADS)
         prediction = Prediction(self._served(), pipeline, options.input_tensor, options.max_batch)
-        port = GrpcPort(prediction, self._measures, executor, about=about, keys=keys)
+        timeout = limits.timeout_milliseconds / 1000
+        uploads = Uploads(timeout)
+        port = GrpcPort(prediction, self._measures, workers, uploads, about=about, keys=keys)
         port.bind(options.port, certificate_pair(self._config.tls))
         headers = [(f"x-{name}".encode(), value.encode()) for name, value in about]
-        timeout = limits.timeout_milliseconds / 1000
-        return PipelineService(
-            Score(pipeline, executor, options.max_batch, timeout, headers), pipeline, port, device, gate
-        )
+        score = Score(pipeline, workers, options.max_batch, timeout, headers)
+        return PipelineService(score, pipeline, port, device, gate, uploads, workers)
 
     def _stages(self) -> tuple[FeaturizerStage, ClassifierStage | None]:
         with loading("ModelLoadFailed"):

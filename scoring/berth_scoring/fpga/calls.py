@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -35,6 +35,8 @@ Metadata = Sequence[tuple[str, str]]
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+Answer = Callable[[Q, Callable[[], bool]], A]
+"""Answers a message; told whether the client still waits."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,33 @@ class KeyGuard(grpc.ServerInterceptor):
         )
 
 
+class Uploads:
+    """Messages that are on their way; the calls of those that take too long are ended."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._begun: dict[Any, float] = {}
+
+    def receive(self, messages: Iterator[Q], context: Any) -> Q:  # noqa: ANN401
+        """Return the one message of a call; raises what ends a call whose client has gone."""
+        self._begun[context] = self._clock()
+        try:
+            return next(messages)
+        except StopIteration:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "exactly one message is needed")
+            raise
+        finally:
+            del self._begun[context]
+
+    def end_overdue(self) -> None:
+        """End the calls whose message has not come in time; called now and then by who watches."""
+        limit = self._clock() - self._seconds
+        for context, begun in list(self._begun.items()):
+            if begun < limit:
+                context.cancel()
+
+
 class GrpcPort:
     """The server; `start` opens it, `stop` drains it."""
 
@@ -66,18 +95,19 @@ class GrpcPort:
         self,
         prediction: Prediction,
         measures: Measures,
-        executor: ThreadPoolExecutor,
+        executor: Executor,
+        uploads: Uploads,
         *,
         about: Metadata,
         keys: KeyRing | None,
     ) -> None:
         self._measures = measures
+        self._uploads = uploads
         self._about = tuple(about)
-        self._health = health.HealthServicer(
-            experimental_non_blocking=True, experimental_thread_pool=executor
-        )
+        pool = cast("ThreadPoolExecutor", executor)  # of which no more is used than any executor has
+        self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=pool)
         self._server = grpc.server(
-            executor,
+            pool,
             interceptors=[] if keys is None else [KeyGuard(keys)],
             options=OPTIONS,
             maximum_concurrent_rpcs=CALLS_AT_ONCE,
@@ -125,13 +155,14 @@ class GrpcPort:
         for service in ("", SERVICE):
             self._health.set(service, state)
 
-    def _handler(self, name: str, answer: Callable[[Q], A], request: type[Any], response: type[Any]) -> Any:  # noqa: ANN401
-        def handle(message: Q, context: Any) -> A:  # noqa: ANN401
+    def _handler(self, name: str, answer: Answer[Q, A], request: type[Any], response: type[Any]) -> Any:  # noqa: ANN401
+        def handle(messages: Iterator[Q], context: Any) -> A:  # noqa: ANN401
+            message = self._uploads.receive(messages, context)
             started = time.perf_counter()
             context.set_trailing_metadata(self._about)
             code, told = grpc.StatusCode.OK, ""
             try:
-                return answer(message)
+                return answer(message, context.is_active)
             except Rejected as error:
                 code, told = error.status, error.message
             except Exception:
@@ -142,7 +173,8 @@ class GrpcPort:
             context.abort(code, told)
             raise AssertionError("abort has raised")
 
-        return grpc.unary_unary_rpc_method_handler(
+        # As a stream, so that the call is known before its message has come.
+        return grpc.stream_unary_rpc_method_handler(
             handle, request_deserializer=request.FromString, response_serializer=response.SerializeToString
         )
 

@@ -1,10 +1,10 @@
 """Who may use the device: as many threads at once as one replica takes, each until its deadline."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import onnxruntime
@@ -32,7 +32,10 @@ class Gate:
         self._timeout = limits.timeout_milliseconds / 1000
         self._patience = limits.max_queue_wait_milliseconds / 1000
         self._clock = clock
-        self._free = threading.BoundedSemaphore(limits.max_concurrent_per_replica)
+        # A semaphore with a deadline is written in Python, and would take time from who has its turn.
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(limits.max_concurrent_per_replica):
+            self._places.put(None)
         self._turns: set[Turn] = set()
 
     @property
@@ -49,10 +52,12 @@ class Gate:
     @contextmanager
     def turn(self) -> Iterator[Turn]:
         """Wait for a free place and hold it; rejects who waits in vain, and who was ended."""
-        if not self._free.acquire(timeout=self._patience):
+        try:
+            self._places.get(timeout=self._patience)
+        except Empty:
             wait = self._limits.max_queue_wait_milliseconds
             told = f"the device is busy: no free place within {wait} ms (maxQueueWaitMilliseconds)"
-            raise Rejected(StatusCode.UNAVAILABLE, told)
+            raise Rejected(StatusCode.UNAVAILABLE, told) from None
         turn = Turn(self._clock(), onnxruntime.RunOptions())
         self._turns.add(turn)
         try:
@@ -65,7 +70,7 @@ class Gate:
             raise Rejected(StatusCode.DEADLINE_EXCEEDED, told) from error
         finally:
             self._turns.discard(turn)
-            self._free.release()
+            self._places.put(None)
 
     def end_overdue(self) -> None:
         """Tell runs beyond their deadline to end; called now and then by who watches."""

@@ -10,6 +10,7 @@ from grpc import StatusCode
 from numpy.typing import NDArray
 
 from berth_scoring.formats.base import Tensors, TensorSpec
+from berth_scoring.fpga.device import Device
 from berth_scoring.fpga.errors import Rejected
 from berth_scoring.fpga.featurizers import Featurizer
 from berth_scoring.fpga.gate import Gate
@@ -58,14 +59,14 @@ class Pipeline:
         decoder: ImageDecoder,
         gate: Gate,
         measures: Measures,
-        on_failure: Callable[[], None],
+        device: Device,
     ) -> None:
         self._featurizer = featurizer
         self._classifier = classifier
         self._decoder = decoder
         self._gate = gate
         self._measures = measures
-        self._on_failure = on_failure
+        self._device = device
         last = featurizer.graph if classifier is None else classifier.graph
         names = () if classifier is not None else featurizer.featurizer.outputs
         self.signature = Signature.of(last.outputs, names, alias)
@@ -80,18 +81,22 @@ class Pipeline:
         with self._measures.stage("preprocess"):
             return self._decoder.decode(images, tensor)
 
-    def run(self, images: Images) -> Tensors:
-        """Return the outputs of the last stage by their names in its graph."""
+    def run(self, images: Images, is_wanted: Callable[[], bool]) -> Tensors:
+        """Return the outputs of the last stage by their names in its graph, if they are still wanted."""
+        if self._device.failure is not None:
+            raise Rejected(StatusCode.INTERNAL, self._device.failure)
         self._measures.images(len(images))
         started = time.perf_counter()
         with self._gate.turn() as turn:
             self._measures.waited(time.perf_counter() - started)
+            if not is_wanted():
+                raise Rejected(StatusCode.CANCELLED, "the client has gone")
             try:
                 return self._run(images, turn.options)
             except Exception as error:
                 if turn.overdue:
                     raise
-                self._on_failure()
+                self._device.suspect()
                 raise Rejected(StatusCode.INTERNAL, f"the device has failed: {error}") from error
 
     def test(self) -> None:

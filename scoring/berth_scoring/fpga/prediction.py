@@ -1,6 +1,6 @@
 """What TensorFlow Serving's `Predict` and `GetModelMetadata` answer, with its statuses and words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from grpc import StatusCode
@@ -64,13 +64,15 @@ class Prediction:
         self._max_batch = max_batch
         self._inputs = (alias, *pipeline.featurizer.inputs)
 
-    def predict(self, request: serving.PredictRequest) -> serving.PredictResponse:
+    def predict(
+        self, request: serving.PredictRequest, is_wanted: Callable[[], bool]
+    ) -> serving.PredictResponse:
         """Answer `Predict`."""
         self._model.check(request.model_spec)
         _check_signature(request.model_spec.signature_name)
         name, tensor = self._input(request.inputs)
         names = self._outputs(name, request.output_filter)
-        outputs = self._pipeline.run(self.images(name, tensor))
+        outputs = self._pipeline.run(self.images(name, tensor), is_wanted)
         return serving.PredictResponse(
             model_spec=self._model.spec(request.model_spec),
             outputs={shown: tensor_of(outputs[own]) for shown, own in names.items()},
@@ -92,7 +94,9 @@ class Prediction:
         check_batch(len(images), self._max_batch, name)
         return self._pipeline.decode(images, name)
 
-    def metadata(self, request: serving.GetModelMetadataRequest) -> serving.GetModelMetadataResponse:
+    def metadata(
+        self, request: serving.GetModelMetadataRequest, _is_wanted: Callable[[], bool]
+    ) -> serving.GetModelMetadataResponse:
         """Answer `GetModelMetadata`."""
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")

@@ -59,7 +59,7 @@ class Score:
         return [(b"retry-after", b"1")] if error.status is StatusCode.UNAVAILABLE else []
 
     def _scored(self, request: Request) -> Response:
-        return encode(self._rows(self._pipeline.run(self._images(request))))
+        return encode(self._rows(self._pipeline.run(self._images(request), lambda: True)))
 
     def _images(self, request: Request) -> Images:
         if (request.header(b"content-type") or "").startswith("image/jpeg"):

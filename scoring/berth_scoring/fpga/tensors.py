@@ -48,11 +48,12 @@ def strings_of(tensor: wire.TensorProto, name: str) -> Sequence[bytes]:
 def floats_of(tensor: wire.TensorProto, name: str, shape: Sequence[int]) -> NDArray[np.float32]:
     """Return a DT_FLOAT tensor, whose shape is known to be sound, as an array that may be read-only."""
     count = math.prod(shape)
-    if tensor.tensor_content:
-        if len(tensor.tensor_content) != 4 * count:
-            told = f"{len(tensor.tensor_content)} bytes for the shape {list(shape)}, which takes {4 * count}"
+    content = tensor.tensor_content  # each look at a field copies it
+    if content:
+        if len(content) != 4 * count:
+            told = f"{len(content)} bytes for the shape {list(shape)}, which takes {4 * count}"
             raise invalid(f"tensor {name!r}: {told}")
-        return np.frombuffer(tensor.tensor_content, "<f4").reshape(shape)
+        return np.frombuffer(content, "<f4").reshape(shape)
     values = np.fromiter(tensor.float_val, np.float32, len(tensor.float_val))
     if len(values) == 1:
         # A client writes an array of equal numbers as one.
