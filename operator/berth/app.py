@@ -87,6 +87,7 @@ class Operator:
             self._feed,
             namespaces=settings.namespaces,
             observer=self._metrics,
+            on_end=self._end,
         )
         self._informers = list(self._make_informers(api, namespaces))
         self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
@@ -104,8 +105,8 @@ class Operator:
             is_blind=lambda: self._places_informer.refusal is not None,
         )
         aci, edge, place_reconciler = self._make_remote(api, clients, places, probes, golden)
-        runtimes = Runtimes(endpoints.headers, self._queue.add)
-        aks, fpga = self._make_in_cluster(api, places, golden, runtimes)
+        self._runtimes = Runtimes(endpoints.headers, self._queue.add)
+        aks, fpga = self._make_in_cluster(api, places, golden)
         targets: dict[Target, base.Target] = {
             Target.AKS: aks,
             Target.ACI: aci,
@@ -205,7 +206,7 @@ class Operator:
         return target, HubLook(sites, contents, listings)
 
     def _make_in_cluster(
-        self, api: Api, places: Places, golden: GoldenRequests, runtimes: Runtimes
+        self, api: Api, places: Places, golden: GoldenRequests
     ) -> tuple[AksTarget, FpgaTarget]:
         """Both make the same objects, on nodes of two kinds."""
         image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
@@ -223,7 +224,7 @@ class Operator:
             counts=self._counts,
             image=image,
             stock=self._settings.featurizers,
-            runtimes=runtimes,
+            runtimes=self._runtimes,
             wake=self._queue.add,
         )
         return aks, fpga
@@ -258,6 +259,10 @@ class Operator:
                     task.cancel()
         finally:
             await server.cleanup()
+
+    def _end(self) -> None:
+        self._counts.end()
+        self._runtimes.end()
 
     def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield from (informer.run() for informer in self._informers)

@@ -153,17 +153,17 @@ def base_image() -> str:
     return name
 
 
+def _building() -> AbstractContextManager[None]:
+    """Hold the store for a build; what builds that were cut off have left in it goes while no other runs."""
+    return shared(_store() / "builds.lock", when_alone=lambda: _buildah("rm", "--all"))
+
+
 def _built(image: Image) -> str:
     """Return the name of an image that is now in the store, after the one that it adds to."""
     base = _built(image.base) if image.base else base_image()
     dockerfile = folders.REPOSITORY / image.dockerfile
     _build(image.reference, folders.REPOSITORY, dockerfile, "--build-arg", f"BASE_IMAGE={base}")
     return image.reference
-
-
-def _building() -> AbstractContextManager[None]:
-    """Hold the store for a build; what builds that were cut off have left in it goes while no other runs."""
-    return shared(_store() / "builds.lock", when_alone=lambda: _buildah("rm", "--all"))
 
 
 def _build(name: str, context: Path, dockerfile: Path, *options: str) -> None:

@@ -45,7 +45,7 @@ def loading(reason: str) -> Iterator[None]:
         yield
     except StartupError:
         raise
-    except Exception as error:
+    except Exception as error:  # a file that is no model makes a library raise anything
         raise _failure(reason, error) from error
 
 

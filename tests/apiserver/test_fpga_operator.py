@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,18 @@ async def test_claims_of_a_device_class_are_made_by_a_template(
     claims = deployment["spec"]["template"]["spec"]["resourceClaims"]
     assert claims == [{"name": "device", "resourceClaimTemplateName": found[0]["metadata"]["name"]}]
     assert rolling(deployment) == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+async def test_the_end_waits_for_no_watch_of_devices(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    """Kopf waits 5 s for what was begun after it."""
+    await pool.node("a", 1)
+    await user.apply(served(pool))
+    await user.until_ready()
+    began = time.monotonic()
+    assert await berth.stop() == 0
+    assert time.monotonic() - began < 4
 
 
 async def test_more_nodes_than_the_operator_has_connections_are_counted(

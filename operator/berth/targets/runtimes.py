@@ -57,6 +57,11 @@ class Runtimes:
         if question is not None:
             question.task.cancel()
 
+    def end(self) -> None:
+        """Ask nobody any more."""
+        for key in tuple(self._questions):
+            self.forget(key)
+
     async def _ask_until_answered(self, key: Key, question: _Question) -> None:
         pause = 1.0
         while True:

@@ -327,6 +327,11 @@ async def test_an_application_with_a_secret_may_sign_in(world: EdgeWorld) -> Non
     world.put(COMPUTE_TARGETS, PLACE, {"spec": spec})
     world.apply()
     await ready(world)
+    world.azure.directory.signing_key = "another" * 8  # whoever holds an earlier token is refused
+    world.pass_time(60)
+    assert not isinstance(await world.attempt(), ReconcileError)
+    assert world.is_ready()
+    assert len(world.azure.requests.of("Token")) == 2
 
 
 @pytest.mark.parametrize("number", range(1, 8))

@@ -282,6 +282,83 @@ def test_what_the_autoscaler_said_last_counts() -> None:
     assert scaling_of(said[2:]) is None
 
 
+def test_karpenter_says_where_a_pod_goes() -> None:
+    said = [
+        {"reason": "FailedScheduling", "message": "0/1 nodes", "eventTime": "2026-11-01T12:01:00.000000Z"},
+        {
+            "reason": "Nominated",
+            "message": "Pod should schedule on: nodeclaim/fpga-x2x",
+            "lastTimestamp": None,
+        }
+        | {"eventTime": "2026-11-01T12:01:01.000000Z"},
+    ]
+    assert scaling_of(said) == Scaling(refused=False, message="Pod should schedule on: nodeclaim/fpga-x2x")
+
+
+def test_a_full_pool_tells_what_its_autoscaler_says() -> None:
+    of = wanting(1, place=pool(scalesFromZero=True))
+    counted = room([node(devices=1)], pod("x", on="a"), pod("iris-1", **MINE))
+    scaling = Scaling(refused=True, message="pod didn't trigger scale-up: 1 max node group size reached")
+    found = told(of, counted, scaling=scaling)["DevicesAvailable"]
+    assert found.reason == Reason.DEVICES_IN_USE
+    assert found.message.endswith(f"; the autoscaler says: {scaling.message}")
+
+
+def rolling_out(cause: Cause) -> Any:
+    """Give the plan of a rollout that is stuck while the only replica of before still serves."""
+    of = wanting(1, surge=1)
+    made = deployed(of, ready=1, current=0)
+    made[DEPLOYMENTS]["status"] |= {"replicas": 2, "updatedReplicas": 1}
+    service = children.service(of)
+    observed = Observation({**made, service.resource: service.body}, cause=cause)
+    return plan(FpgaObservation(of, observed, room([node()], pod("iris-1", on="a", **MINE))), IMAGE, NOW)
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_final"),
+    [
+        (Cause(Reason.MODEL_DIGEST_MISMATCH, "weights:1 has the digest sha256:00, not sha256:0a"), True),
+        (Cause(Reason.MODEL_LOAD_FAILED, "weights: unsupported operator Convolve"), False),
+        (
+            Cause(Reason.CLASSIFIER_MISMATCH, "the classifier takes [-1, 1024], ResNet50 gives [-1, 2048]"),
+            False,
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_told_and_the_old_generation_serves_on(cause: Cause, is_final: bool) -> None:
+    found = rolling_out(cause)
+    conditions = {each.type: each for each in found.draft.conditions}
+    assert (conditions["Ready"].reason, conditions["Ready"].message) == (cause.reason, cause.message)
+    assert conditions["ModelAvailable"].reason == cause.reason
+    assert conditions["EndpointReady"].status is ConditionStatus.TRUE
+    assert ("Stalled" in conditions) is is_final
+    assert found.steps == []
+
+
+def test_a_wait_for_capacity_ends_with_the_deadline() -> None:
+    cause = Cause(Reason.UNSCHEDULABLE, "0/1 nodes are available")
+    of = wanting(1, place=pool(scalesFromZero=True))
+    made = deployed(of, ready=0, current=0)
+    stuck = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    made[DEPLOYMENTS]["status"]["conditions"] = [stuck]
+    seen = FpgaObservation(of, Observation(made, cause=cause), room([], pod("iris-1", **MINE)))
+    found = plan(seen, IMAGE, NOW)
+    assert found.draft is not None
+    conditions = {each.type: each for each in found.draft.conditions}
+    assert conditions["Stalled"].reason == Reason.WAITING_FOR_CAPACITY
+
+
+def test_a_drained_node_is_told_and_its_devices_come_back() -> None:
+    drained = room([node("a", 1, unschedulable=True)], pod("iris-1", on="a", ending=True, **MINE))
+    waits = room([node("a", 1, unschedulable=True)], pod("iris-2", **MINE))
+    assert lack(FpgaObservation(wanting(1), Observation({}), drained)) is None
+    lacking = lack(FpgaObservation(wanting(1), Observation({}), waits))
+    assert lacking is not None
+    assert "not ready, cordoned or tainted: a" in lacking.message
+    back = room([node("a", 1)], pod("iris-2", **MINE))
+    assert lack(FpgaObservation(wanting(1), Observation({}), back)) is None
+
+
 def test_a_compute_target_tells_who_holds_its_devices() -> None:
     many = [pod(f"p{number:02}", on="a") for number in range(25)]
     found = pool_status(room([node(devices=30)], pod("x", 2, on="a"), *many))
