@@ -1,22 +1,19 @@
 """The composition root: the only module that knows every other."""
 
 import asyncio
-import gc
 import logging
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import uvloop
-
 from berth.api.common import Target
 from berth.azure.clients import Clients
-from berth.core.errors import ReconcileError, describe
 from berth.core.keys import Key
 from berth.core.queue import Priority, WorkQueue
+from berth.core.results import INTERVAL_SECONDS
 from berth.core.workers import Workers
 from berth.feed import CHILDREN, WATCHED, Feed
 from berth.kube.client import Api
@@ -24,15 +21,15 @@ from berth.kube.connection import Connection, load_configuration
 from berth.kube.endpoint import Endpoints
 from berth.kube.events import EventRecorder
 from berth.kube.informer import Informer, refuse_to_be_blind
-from berth.kube.lease import Elector, LeaseLost
+from berth.kube.lease import Elector
 from berth.kube.watch import Watch
 from berth.places import PlaceReconciler
 from berth.plan.children import ScoringImage
-from berth.plan.group_plan import INTERVAL_SECONDS
 from berth.plan.labels import SELECT_OWN
 from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS, Resource
 from berth.reconcile import Reconciler
 from berth.settings import Settings
+from berth.targets import base
 from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
@@ -46,6 +43,7 @@ from berth.targets.fpga import FpgaTarget, PoolLook
 from berth.targets.golden import GoldenRequests
 from berth.targets.iot_edge import IotEdgeTarget
 from berth.targets.iot_hubs import HubListings, HubLook, HubSites
+from berth.targets.runtimes import Runtimes
 from berth.telemetry import logs
 from berth.telemetry.health import Check, Health, Heartbeat
 from berth.telemetry.metrics import Metrics
@@ -54,33 +52,9 @@ logger = logging.getLogger(__name__)
 
 _SPARE_CONNECTIONS = 4
 _PLACE_WORKERS = 2
-_YOUNG_OBJECTS = 10_000
 _SILENCE_SECONDS = 400.0
 _WORK_SECONDS = 300.0
 _LAG_SECONDS = 10.0
-
-
-def run(settings: Settings) -> int:
-    """Run the operator until a signal ends it; the exit code is 1 where it cannot go on."""
-    logs.configure(settings.log_level)
-    # The modules stay for ever, and most of what a pass makes dies at once: both need no look.
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS)
-    code = 0
-    try:
-        uvloop.run(_run(settings))
-    except* (LeaseLost, ReconcileError) as errors:
-        logger.error("The operator cannot go on: %s", describe(errors))  # noqa: TRY400
-        code = 1
-    except* Exception as errors:
-        logger.exception("The operator failed: %s", describe(errors))  # noqa: TRY401 - for eyes that skip traces
-        code = 1
-    return code
-
-
-async def _run(settings: Settings) -> None:
-    async with AsyncExitStack() as closing:
-        await Operator(settings, closing).run()
 
 
 def _now() -> datetime:
@@ -113,6 +87,7 @@ class Operator:
             self._feed,
             namespaces=settings.namespaces,
             observer=self._metrics,
+            on_end=self._end,
         )
         self._informers = list(self._make_informers(api, namespaces))
         self._places_informer = Informer(api, COMPUTE_TARGETS, self._feed, observer=self._metrics)
@@ -130,7 +105,15 @@ class Operator:
             is_blind=lambda: self._places_informer.refusal is not None,
         )
         aci, edge, place_reconciler = self._make_remote(api, clients, places, probes, golden)
-        self._workers = self._make_workers(self._make_reconciler(api, golden, places, aci, edge))
+        self._runtimes = Runtimes(endpoints.headers, self._queue.add)
+        aks, fpga = self._make_in_cluster(api, places, golden)
+        targets: dict[Target, base.Target] = {
+            Target.AKS: aks,
+            Target.ACI: aci,
+            Target.IOT_EDGE: edge,
+            Target.FPGA: fpga,
+        }
+        self._workers = self._make_workers(self._make_reconciler(api, targets))
         self._place_workers = self._make_place_workers(place_reconciler)
         self._heartbeat = Heartbeat(self._metrics.loop_lag.set)
 
@@ -222,9 +205,10 @@ class Operator:
         )
         return target, HubLook(sites, contents, listings)
 
-    def _make_reconciler(
-        self, api: Api, golden: GoldenRequests, places: Places, aci: AciTarget, edge: IotEdgeTarget
-    ) -> Reconciler:
+    def _make_in_cluster(
+        self, api: Api, places: Places, golden: GoldenRequests
+    ) -> tuple[AksTarget, FpgaTarget]:
+        """Both make the same objects, on nodes of two kinds."""
         image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
         aks = AksTarget(
             api,
@@ -240,15 +224,14 @@ class Operator:
             counts=self._counts,
             image=image,
             stock=self._settings.featurizers,
+            runtimes=self._runtimes,
             wake=self._queue.add,
         )
-        return Reconciler(
-            self._feed.stores[MODEL_DEPLOYMENTS],
-            {Target.AKS: aks, Target.ACI: aci, Target.IOT_EDGE: edge, Target.FPGA: fpga},
-            api=api,
-            recorder=self._recorder,
-            clock=_now,
-        )
+        return aks, fpga
+
+    def _make_reconciler(self, api: Api, targets: Mapping[Target, base.Target]) -> Reconciler:
+        store = self._feed.stores[MODEL_DEPLOYMENTS]
+        return Reconciler(store, targets, api=api, recorder=self._recorder, clock=_now)
 
     async def run(self) -> None:
         """Work until a signal of the process; raises a group with LeaseLost or what ended a watch."""
@@ -276,6 +259,10 @@ class Operator:
                     task.cancel()
         finally:
             await server.cleanup()
+
+    def _end(self) -> None:
+        self._counts.end()
+        self._runtimes.end()
 
     def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield from (informer.run() for informer in self._informers)

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             sys.stderr.write(f"BERTH_{name}: {problem['msg']}\n")
         return 2
-    from berth.app import run  # noqa: PLC0415 - a wrong setting is told at once, not after the imports
+    from berth.process import run  # noqa: PLC0415 - a wrong setting is told at once, not after the imports
 
     return run(settings)
 

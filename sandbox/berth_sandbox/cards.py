@@ -38,13 +38,18 @@ class Cards:
             listed = {"apiVersion": "v1", "kind": "List", "items": list(self._objects())}
             access.kubectl("apply", "--filename=-", stdin=json.dumps(listed))
 
+    def unplug(self, access: Access) -> None:
+        """End the device plugin; the node goes on naming the resource, of which it has none then."""
+        access.kubectl("delete", f"daemonset/{self.kind}", f"--namespace={NAMESPACE}")
+
     def wait(self, access: Access) -> None:
         """Wait for the node to offer all devices: the kubelet tells every ten seconds what there is."""
         end = time.monotonic() + PATIENCE_SECONDS
         with step(f"waiting for the node to offer {self.resource}"):
             while (found := self.offered(access)) != len(self.devices):
                 if time.monotonic() > end:
-                    raise SandboxError(f"{found} devices {self.resource} are offered:\n{self._log(access)}")
+                    told = self._last_words(access)
+                    raise SandboxError(f"{found} devices {self.resource} are offered:\n{told}")
                 time.sleep(0.3)
 
     def offered(self, access: Access) -> int:
@@ -60,12 +65,18 @@ class Cards:
         """Let a device live again."""
         self._run(access, "touch", f"{FOLDER}/{device}/device")
 
+    def log(self, access: Access) -> str:
+        """Return what the plugin says of itself."""
+        return access.kubectl("logs", f"--namespace={NAMESPACE}", f"daemonset/{self.kind}")
+
+    def _last_words(self, access: Access) -> str:
+        try:
+            return last_lines(self.log(access))
+        except SandboxError as error:  # it has not begun
+            return str(error)
+
     def _run(self, access: Access, *command: str) -> None:
         access.kubectl("exec", f"--namespace={NAMESPACE}", f"daemonset/{self.kind}", "--", *command)
-
-    def _log(self, access: Access) -> str:
-        where = (f"--namespace={NAMESPACE}", f"--selector=app.kubernetes.io/name={self.kind}")
-        return access.kubectl("get", "pods", *where) + last_lines(access.kubectl("logs", *where, "--tail=12"))
 
     def _objects(self) -> Iterator[dict[str, Any]]:
         """Give the manifest for these devices, with this checkout's image."""

@@ -217,7 +217,8 @@ class Scoring:
         service = assembly.load(self._limits, _key_ring(self._config.keys_dir))
         documents = swagger.documents(self._service, score_schema(), None)
         handlers = {"POST": service.score.answer, "OPTIONS": azureml.answer_options}
-        routes = azure_routes(self._make, handlers, Swagger(documents), self._server_version)
+        told = [*self._server_version, *service.score.about]
+        routes = azure_routes(self._make, handlers, Swagger(documents), told)
         return Loaded(handlers, routes, service)
 
     def _load_models(self) -> Loaded:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from operator_process import Kubelet, Process, User, condition, is_ready, is_sta
 from berth.core.keys import Key
 from berth.plan.resources import (
     DEPLOYMENTS,
+    NODES,
     POD_EVENTS,
     PODS,
     PRIORITY_CLASSES,
@@ -170,6 +172,20 @@ def is_stalled_for_want(there: Object) -> bool:
     return condition(there, "Stalled").get("reason") == "DeviceNotOffered"
 
 
+async def test_a_drained_node_is_named_and_comes_back(user: User, pool: Pool, berth: Process) -> None:
+    await pool.node("a", 1)
+    await user.apply(served(pool))
+    await user.until(has("DevicesAvailable", "DevicesAvailable"))
+    drained = Key("", f"{user.namespace}-a")
+    await user.client.merge_patch(NODES, drained, {"spec": {"unschedulable": True}})
+    lacking = await user.until(has("DevicesAvailable", "DevicesInUse"))
+    told = condition(lacking, "DevicesAvailable")["message"]
+    assert f"not ready, cordoned or tainted: {drained.name}" in told
+    assert lacking["status"]["fpga"]["devices"]["free"] == 0
+    await user.client.merge_patch(NODES, drained, {"spec": {"unschedulable": None}})
+    await user.until(has("DevicesAvailable", "DevicesAvailable"))
+
+
 @pytest.mark.parametrize(
     ("devices", "strategy"),
     [(1, {"maxSurge": 0, "maxUnavailable": 1}), (2, {"maxSurge": 1, "maxUnavailable": 0})],
@@ -268,6 +284,18 @@ async def test_claims_of_a_device_class_are_made_by_a_template(
     claims = deployment["spec"]["template"]["spec"]["resourceClaims"]
     assert claims == [{"name": "device", "resourceClaimTemplateName": found[0]["metadata"]["name"]}]
     assert rolling(deployment) == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+async def test_the_end_waits_for_no_watch_of_devices(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    """Kopf waits 5 s for what was begun after it."""
+    await pool.node("a", 1)
+    await user.apply(served(pool))
+    await user.until_ready()
+    began = time.monotonic()
+    assert await berth.stop() == 0
+    assert time.monotonic() - began < 4
 
 
 async def test_more_nodes_than_the_operator_has_connections_are_counted(

@@ -16,6 +16,7 @@ from berth_sandbox.forward import post
 ONNX = next(example for example in EXAMPLES if example.name == "iris-onnx")
 SCRIPT = next(example for example in EXAMPLES if example.name == "iris-score-py")
 GROUP = next(example for example in EXAMPLES if example.name == "iris-aci")
+NETWORK = Example(pool.NAME, "FPGA", "", {})
 HOSTS: dict[str, Callable[[Example], str]] = {
     "AKS": lambda example: f"http://{example.name}.{NAMESPACE}.svc",
     "ACI": lambda example: rf"http://{example.name}-[-a-z0-9]+\.eastus\.azurecontainer\.io",
@@ -86,8 +87,12 @@ def test_the_row_of_the_network_names_its_grpc_endpoint(examples: Access) -> Non
     assert demo.FLOWER in answer
 
 
+def test_the_status_says_that_the_network_runs_on_the_cpu(examples: Access) -> None:
+    eventually(lambda: get(examples, NETWORK)["status"]["fpga"].get("device") == "cpu")
+
+
 def test_the_status_counts_the_devices_and_its_own(examples: Access) -> None:
-    status = get(examples, Example(pool.NAME, "FPGA", "", {}))["status"]
+    status = get(examples, NETWORK)["status"]
     assert status["fpga"]["held"] == 1
     assert status["fpga"]["devices"]["resourceName"] == CARDS.resource
     assert status["fpga"]["devices"]["total"] == len(CARDS.devices)

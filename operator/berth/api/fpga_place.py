@@ -133,6 +133,10 @@ class FpgaStatus(ApiModel):
 
     service_name: Text
     """Name of the Service."""
+    device: Text | None = None
+    """What the pipeline says that it runs on: `cpu`, or the execution provider's short name."""
+    execution_provider: Text | None = None
+    """What the pipeline says that runs its networks there, such as `CPUExecutionProvider`."""
     devices: DeviceCounts | None = None
     """Devices of the pool."""
     held: Count | None = None

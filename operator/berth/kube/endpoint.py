@@ -53,6 +53,18 @@ class Endpoints:
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return False
 
+    async def headers(self, url: str) -> Mapping[str, str]:
+        """Return what a GET that is answered with 200 says in its headers; raises Transient otherwise."""
+        try:
+            async with self._session.get(
+                url, timeout=_PROBE_TIMEOUT, allow_redirects=False, ssl=_trust(None)
+            ) as response:
+                if response.status == HTTPStatus.OK:
+                    return response.headers
+                raise Transient(f"{url} answers {response.status}")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Transient(f"{url} cannot be reached: {error}") from error
+
     async def close(self) -> None:
         """End the session."""
         await self._session.close()

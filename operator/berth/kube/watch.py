@@ -82,6 +82,7 @@ class Watch:
         *,
         namespaces: Collection[str] = (),
         observer: WatchObserver | None = None,
+        on_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.resource = resource
@@ -92,6 +93,7 @@ class Watch:
         self._listener = listener
         self._namespaces = namespaces
         self._observer = observer or WatchObserver()
+        self._on_end = on_end
         self._clock = clock
         self._scopes = {resource.collection(namespace): namespace for namespace in namespaces or ("",)}
         self._listing = set(self._scopes.values())
@@ -114,7 +116,8 @@ class Watch:
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Watch until `stop` or a signal of the process; raises where Kopf cannot go on.
 
-        On its end Kopf cancels all tasks of the loop that did not exist before: start the others first.
+        On its end Kopf waits 5 s for all tasks of the loop that did not exist before, and cancels them: start
+        the others first, and have `on_end` cancel what was begun since.
         """
         await kopf.operator(
             registry=self._registry(),
@@ -130,7 +133,11 @@ class Watch:
             self._on_event
         )
         kopf.on.login(registry=registry)(self._log_in)
+        kopf.on.cleanup(registry=registry)(self._end)
         return registry
+
+    async def _end(self, **_: Any) -> None:
+        self._on_end()
 
     async def _log_in(self, **_: Any) -> kopf.AiohttpSession:
         return kopf.AiohttpSession(

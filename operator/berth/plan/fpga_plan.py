@@ -14,13 +14,14 @@ from berth.plan.children import SERVING, Desired, ScoringImage, kept_image, serv
 from berth.plan.cluster import Observation, Plan
 from berth.plan.devices import Room, Uncounted
 from berth.plan.fpga_placement import FpgaSubject, claim_template
-from berth.plan.report import Draft, condition
+from berth.plan.report import Draft, condition, is_ready
 from berth.plan.resources import CLAIM_TEMPLATES, DEPLOYMENTS
 from berth.plan.rollout import read_rollout
 from berth.plan.steps import Apply, Children, Create, Step, own
 
 _NAMED = 5
 _MOST_NODES = 100
+_LONGEST_WORD = 64
 _SETTLING_SECONDS = 30.0
 """A kubelet that restarts announces its devices anew; until then the node offers none."""
 _AUTOSCALERS = frozenset({"TriggeredScaleUp", "NotTriggerScaleUp", "Nominated"})
@@ -35,6 +36,23 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a pipeline says that it runs on."""
+
+    device: str
+    provider: str
+
+    @classmethod
+    def said(cls, device: str, provider: str) -> "Runtime":
+        """Take its words, which anybody might have said, only so far as they are short."""
+        return cls(device[:_LONGEST_WORD], provider[:_LONGEST_WORD])
+
+    def __str__(self) -> str:
+        place = "the CPU" if self.device == "cpu" else self.device
+        return f"on {place}, by {self.provider}"
+
+
+@dataclass(frozen=True, slots=True)
 class FpgaObservation:
     """What was seen of one ModelDeployment and of its devices."""
 
@@ -44,6 +62,8 @@ class FpgaObservation:
     scaling: Scaling | None = None
     missing_seconds: float = 0.0
     """For how long no node has offered the resource."""
+    runtime: Runtime | None = None
+    """What the current spec runs on, once it serves and has said so."""
 
 
 def plan(seen: FpgaObservation, image: ScoringImage, now: datetime) -> Plan:
@@ -57,8 +77,17 @@ def plan(seen: FpgaObservation, image: ScoringImage, now: datetime) -> Plan:
     found = replace(found, steps=[*_claims(subject, found.steps), *found.steps])
     if found.draft is None:
         return found
-    conditions = (*found.draft.conditions, _devices_available(seen, lacking))
+    told = (_naming_runtime(each, seen.runtime) for each in found.draft.conditions)
+    conditions = (*told, _devices_available(seen, lacking))
     return replace(found, draft=Draft(conditions, _fields(seen, found.draft.fields)))
+
+
+def known_runtime(subject: FpgaSubject) -> Runtime | None:
+    """Return what the stored status says that the current spec runs on."""
+    known = subject.status.fpga
+    if known is None or not known.device or not known.execution_provider or not is_ready(subject):
+        return None
+    return Runtime(known.device, known.execution_provider)
 
 
 def surge(subject: FpgaSubject, image: ScoringImage, children: Children, room: Room | Uncounted) -> int:
@@ -68,17 +97,16 @@ def surge(subject: FpgaSubject, image: ScoringImage, children: Children, room: R
     waits for a device that somebody else got first.
     """
     deployment = own(subject, children).get(DEPLOYMENTS)
-    if deployment is None or isinstance(room, Uncounted):
+    if deployment is None:
         return 0
-    has_room = room.replicas(subject.device.count) > 0
+    has_room = isinstance(room, Room) and room.replicas(subject.device.count) > 0
     serving = serving_hash(subject, kept_image(subject, image, observed=deployment))
     if deployment["metadata"]["annotations"].get(SERVING) != serving:
         return int(has_room)
-    present = int(_present_surge(deployment))
-    comes_free = has_room or room.ending > 0
-    if comes_free or not room.pending or cluster.is_serving(subject, read_rollout(deployment)):
-        return present
-    return 0
+    may_wait_for_ever = isinstance(room, Uncounted) or (room.pending > 0 and not has_room and not room.ending)
+    if may_wait_for_ever and not cluster.is_serving(subject, read_rollout(deployment)):
+        return 0
+    return int(_present_surge(deployment))
 
 
 def lack(seen: FpgaObservation) -> Cause | None:
@@ -130,7 +158,7 @@ def _no_node(seen: FpgaObservation, room: Room) -> Cause:
     if not scales:
         settled = seen.missing_seconds >= _SETTLING_SECONDS
         reason = Reason.DEVICE_NOT_OFFERED if settled else Reason.COUNTING_DEVICES
-        return Cause(reason, f"{told}: check the node selector and the device plugin")
+        return Cause(reason, f"{told}: check the node selector and the device plugin or driver")
     refused = seen.scaling is not None and seen.scaling.refused
     reason = Reason.NO_CAPACITY if refused else Reason.WAITING_FOR_CAPACITY
     return Cause(reason, f"{told} yet, {room.pending} are waited for{_scaling(seen)}")
@@ -151,10 +179,22 @@ def _devices_available(seen: FpgaObservation, lacking: Cause | None) -> Conditio
     return condition(kind, ConditionStatus.TRUE, Reason.DEVICES_AVAILABLE, told)
 
 
+def _naming_runtime(each: Condition, runtime: Runtime | None) -> Condition:
+    """Say with Ready what it runs on: where there is no device, nothing else would show it."""
+    if runtime is None or each.type != ConditionType.READY or each.status is not ConditionStatus.TRUE:
+        return each
+    return each.model_copy(update={"message": f"{each.message}, {runtime}"})
+
+
 def _fields(seen: FpgaObservation, fields: Mapping[str, Any]) -> Mapping[str, Any]:
     subject = seen.subject
     host = cluster.address(subject, own(subject, seen.cluster.children))
-    status = FpgaStatus(service_name=child_name(subject.metadata.name), **_counts(seen))
+    status = FpgaStatus(
+        service_name=child_name(subject.metadata.name),
+        device=seen.runtime.device if seen.runtime else None,
+        execution_provider=seen.runtime.provider if seen.runtime else None,
+        **_counts(seen),
+    )
     others = {name: value for name, value in fields.items() if name != "aks"}
     port = subject.placement.ports[0].service
     if subject.spec.has_own_server:  # nobody knows whether it speaks HTTP, too

@@ -108,6 +108,7 @@ def model_deployment_kind() -> Kind:
             Column("Replicas", ".status.replicas", "integer"),
             Column("URI", ".status.scoringUri", priority=1),
             Column("Endpoint", ".status.grpcEndpoint", priority=1),
+            Column("Device", ".status.fpga.device", priority=1),
             _AGE,
         ),
         scale={

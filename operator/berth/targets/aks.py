@@ -4,7 +4,7 @@ import base64
 import contextlib
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +53,16 @@ ChildStores = Mapping[Resource, Store[Key, Observed]]
 Narrow = Callable[[Resource, Object], Observed]
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What serves the current spec."""
+
+    root: str
+    """The URL that the paths of its routes follow."""
+    serving: str
+    """The hash that its Pods carry."""
+
+
 class AksTarget:
     """Serves models in the cluster that the operator runs in."""
 
@@ -78,7 +88,7 @@ class AksTarget:
         ours = own(subject, children)
         rollout = read_rollout(ours.get(DEPLOYMENTS))
         serving = cluster.is_serving(subject, rollout)
-        golden = self._golden_outcome(subject, ours, rollout)
+        golden = self._golden_outcome(subject, children)
         seen = Observation(children, golden=golden, overrides=self._overrides.get(subject.key, {}))
         if DEPLOYMENTS not in ours or not self._pods_can_tell(subject, rollout, serving):
             return seen
@@ -120,15 +130,23 @@ class AksTarget:
             return rollout.observed
         return not is_ready(subject) and not all(model.sha256 for model in subject.spec.all_models)
 
-    def _golden_outcome(self, subject: Subject, ours: Children, rollout: Rollout) -> Golden | None:
-        """Ask only what serves the current spec: replicas of an earlier one may be complete as well."""
-        can_answer = cluster.is_serving(subject, rollout) and rollout.available and SERVICES in ours
-        if subject.spec.validation and can_answer:
-            serving = self._serving_hash(subject, ours[DEPLOYMENTS])
-            if ours[DEPLOYMENTS]["metadata"]["annotations"].get(SERVING) == serving:
-                return self._golden.outcome(subject, cluster.root(subject, _host(ours[SERVICES])), serving)
-        self._golden.forget(subject.key)
-        return None
+    def endpoint(self, subject: Subject, children: Children) -> Endpoint | None:
+        """Return who can be asked; replicas of an earlier spec may be complete as well, and are not meant."""
+        ours = own(subject, children)
+        rollout = read_rollout(ours.get(DEPLOYMENTS))
+        if SERVICES not in ours or not rollout.available or not cluster.is_serving(subject, rollout):
+            return None
+        serving = self._serving_hash(subject, ours[DEPLOYMENTS])
+        if ours[DEPLOYMENTS]["metadata"]["annotations"].get(SERVING) != serving:
+            return None
+        return Endpoint(cluster.root(subject, _host(ours[SERVICES])), serving)
+
+    def _golden_outcome(self, subject: Subject, children: Children) -> Golden | None:
+        endpoint = self.endpoint(subject, children) if subject.spec.validation else None
+        if endpoint is None:
+            self._golden.forget(subject.key)
+            return None
+        return self._golden.outcome(subject, endpoint.root, endpoint.serving)
 
     def _serving_hash(self, subject: Subject, deployment: Mapping[str, Any]) -> str:
         return serving_hash(subject, kept_image(subject, self._image, observed=deployment))

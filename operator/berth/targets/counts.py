@@ -23,6 +23,11 @@ class Counts:
             group.create_task(self._resources.run())
             group.create_task(self._classes.run())
 
+    def end(self) -> None:
+        """Follow no more, for the process ends."""
+        self._resources.end()
+        self._classes.end()
+
     def of(self, device: Device, who: object, wake: Wake) -> Counting:
         """Return who counts a device, and tell someone of its news."""
         counting = self._classes if device.is_class else self._resources

@@ -27,6 +27,12 @@ class Devices(Counting):
         self._unbound = self._scope(PODS, read_claimant, fields=_UNBOUND)
         self._pods: dict[str, Scope[Claimant]] = {}
 
+    def end(self) -> None:
+        """Follow no more, for the process ends."""
+        super().end()
+        for scope in self._pods.values():
+            scope.end()
+
     def _always(self) -> Iterable[Scope[Any]]:
         return self._nodes, self._unbound
 

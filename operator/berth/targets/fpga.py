@@ -18,14 +18,16 @@ from berth.plan.cluster import Plan
 from berth.plan.compute_target_status import Place
 from berth.plan.devices import Room, Uncounted
 from berth.plan.fpga_placement import FpgaSubject, placed, pool_device
-from berth.plan.fpga_plan import FpgaObservation, Scaling, scaling_of
+from berth.plan.fpga_plan import FpgaObservation, Runtime, Scaling, scaling_of
 from berth.plan.report import is_ready
 from berth.plan.resources import POD_EVENTS, PRIORITY_CLASSES
+from berth.plan.steps import Children
 from berth.plan.subject import Subject
 from berth.targets.aks import AksTarget
 from berth.targets.base import Cluster
 from berth.targets.counting import Counting
 from berth.targets.counts import Counts
+from berth.targets.runtimes import Runtimes
 
 _LOOK_AGAIN_SECONDS = 60.0
 _NEVER = "Never"
@@ -53,6 +55,7 @@ class FpgaTarget:
         counts: Counts,
         image: ScoringImage,
         stock: tuple[StockWeights, ...],
+        runtimes: Runtimes,
         wake: Callable[[Key], None],
     ) -> None:
         self._aks = aks
@@ -61,6 +64,7 @@ class FpgaTarget:
         self._counts = counts
         self._image = image
         self._stock = stock
+        self._runtimes = runtimes
         self._wake = wake
 
     async def observe(self, subject: Subject) -> FpgaObservation:
@@ -73,7 +77,8 @@ class FpgaTarget:
         room = counting.room(where.device.name, placement.node_selector, placement.tolerations)
         surge = fpga_plan.surge(where, self._image, self._aks.children(subject), room)
         where = placed(subject, place, stock=self._stock, surge=surge)
-        seen = FpgaObservation(where, await self._aks.observe(where), room)
+        observed = await self._aks.observe(where)
+        seen = FpgaObservation(where, observed, room, runtime=self._runtime(where, observed.children))
         return seen if isinstance(room, Uncounted) else await self._with_news(seen, room, counting)
 
     def plan(self, subject: Subject, observation: FpgaObservation, now: datetime) -> Plan:  # noqa: ARG002
@@ -91,6 +96,7 @@ class FpgaTarget:
     def forget(self, key: Key) -> None:
         """Ask its endpoint no more, and tell it of no devices."""
         self._aks.forget(key)
+        self._runtimes.forget(key)
         self._counts.forget(key)
 
     async def _place(self, subject: Subject) -> FpgaPlace | None:
@@ -101,6 +107,15 @@ class FpgaTarget:
 
     def _counting(self, subject: FpgaSubject) -> Counting:
         return self._counts.of(subject.device, subject.key, partial(self._wake, subject.key))
+
+    def _runtime(self, subject: FpgaSubject, children: Children) -> Runtime | None:
+        """Ask what serves, unless that is known; a server of its own need not know the question."""
+        endpoint = None if subject.spec.has_own_server else self._aks.endpoint(subject, children)
+        known = fpga_plan.known_runtime(subject)
+        if endpoint is None or known is not None:
+            self._runtimes.forget(subject.key)
+            return known if endpoint else None
+        return self._runtimes.told(subject.key, endpoint.root, endpoint.serving)
 
     async def _with_news(self, seen: FpgaObservation, room: Room, counting: Counting) -> FpgaObservation:
         """Add for how long devices are missing, and what an autoscaler does about it."""

@@ -135,6 +135,11 @@ class Watches:
         """Tell someone no more."""
         self._listeners.pop(who, None)
 
+    def end(self) -> None:
+        """Follow no more, for the process ends."""
+        for scope in self._always():
+            scope.end()
+
     def _always(self) -> Iterable[Scope[Any]]:
         """Give the watches that stay once they have begun."""
         raise NotImplementedError

@@ -35,7 +35,8 @@ class Score:
         self._executor = executor
         self._max_batch = max_batch
         self._timeout = timeout
-        self._headers = headers
+        self.about = headers
+        """What every answer over HTTP says of the device, and of what runs on it."""
 
     async def answer(self, request: Request) -> Response:
         """Answer `POST /score` with one row per image."""
@@ -47,17 +48,15 @@ class Score:
         except Rejected as error:
             raise Refusal(STATUSES.get(error.status, 500), error.message, self._refused(error)) from error
         except TimeoutError as error:
-            raise Refusal(504, f"Scoring timeout after {self._timeout:g} s", list(self._headers)) from error
+            raise Refusal(504, f"Scoring timeout after {self._timeout:g} s") from error
         response.headers += [
             (azureml.RUN_FAILED, b"False"),
             azureml.run_time(time.perf_counter() - started),
-            *self._headers,
         ]
         return response
 
     def _refused(self, error: Rejected) -> Headers:
-        again = [(b"retry-after", b"1")] if error.status is StatusCode.UNAVAILABLE else []
-        return [*self._headers, *again]
+        return [(b"retry-after", b"1")] if error.status is StatusCode.UNAVAILABLE else []
 
     def _scored(self, request: Request) -> Response:
         return encode(self._rows(self._pipeline.run(self._images(request), lambda: True)))

@@ -20,6 +20,7 @@ class Model:
         self.paths: list[str] = []
         self.callers: set[object] = set()
         self.chunks = [b"[0]"]
+        self.said: dict[str, str] = {}
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -27,7 +28,7 @@ class Model:
         self.callers.add(request.transport and request.transport.get_extra_info("peername"))
         if request.path == "/moved":
             raise web.HTTPTemporaryRedirect("/elsewhere")
-        response = web.StreamResponse()
+        response = web.StreamResponse(headers=self.said)
         await response.prepare(request)
         for chunk in self.chunks:
             await response.write(chunk)
@@ -96,6 +97,18 @@ async def test_a_key_that_no_header_can_hold_is_told() -> None:
     async with asked(model) as endpoints:
         with pytest.raises(Transient, match="header"):
             await endpoints.post(f"{model.url}/score", "{}", {"Authorization": "Bearer a\nb"})
+
+
+async def test_what_an_endpoint_says_of_itself_is_in_its_headers() -> None:
+    model = Model()
+    model.said = {"x-berth-device": "cpu"}
+    async with asked(model) as endpoints:
+        assert (await endpoints.headers(f"{model.url}/it"))["X-Berth-Device"] == "cpu"
+        with pytest.raises(Transient, match="answers 307"):
+            await endpoints.headers(f"{model.url}/moved")
+        with pytest.raises(Transient, match="cannot be reached"):
+            await endpoints.headers("http://127.0.0.1:1/")
+    assert model.paths == ["/it", "/moved"]
 
 
 @pytest.fixture

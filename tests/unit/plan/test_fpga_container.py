@@ -1,5 +1,6 @@
 """What the plan tells the container, the container understands; what the container tells, a user reads."""
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
@@ -13,8 +14,12 @@ from kubelet_pods import crash_loop, pod, terminated, waiting
 
 from berth.api.conditions import Reason
 from berth.api.fpga_place import FpgaPlace
+from berth.core.keys import Key
+from berth.kube.endpoint import Endpoints
 from berth.plan import children
 from berth.plan.causes import first_cause, model_failed
+from berth.plan.fpga_plan import Runtime
+from berth.targets.runtimes import Runtimes
 from berth_scoring.config import ScoringConfig
 from berth_scoring.fpga.options import PipelineOptions
 from berth_scoring.fpga.wire import prediction_service_pb2 as serving
@@ -81,6 +86,18 @@ def test_the_container_answers_by_the_names_of_the_spec(tmp_path: Path) -> None:
         outputs = server.client().predict(request).outputs
     assert list(outputs) == ["classes"]
     assert array_of(outputs["classes"]).argmax() == 0
+
+
+async def test_the_operator_learns_from_the_container_what_it_runs_on(tmp_path: Path) -> None:
+    woken = asyncio.Event()
+    endpoints = Endpoints()
+    runtimes = Runtimes(endpoints.headers, lambda key: woken.set())
+    with pipeline_server(tmp_path) as server:
+        root = f"http://127.0.0.1:{server.http_port}"
+        assert runtimes.told(Key("demo", "iris"), root, "hash") is None
+        await asyncio.wait_for(woken.wait(), 10)
+    assert runtimes.told(Key("demo", "iris"), root, "hash") == Runtime("cpu", "CPUExecutionProvider")
+    await endpoints.close()
 
 
 def test_a_classifier_that_does_not_fit_is_told_with_both_shapes(tmp_path: Path) -> None:

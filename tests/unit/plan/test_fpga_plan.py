@@ -12,7 +12,17 @@ from berth.plan.causes import Cause
 from berth.plan.cluster import Observation
 from berth.plan.devices import Room, Uncounted, count
 from berth.plan.fpga_placement import FpgaSubject
-from berth.plan.fpga_plan import FpgaObservation, Scaling, lack, plan, pool_status, scaling_of, surge
+from berth.plan.fpga_plan import (
+    FpgaObservation,
+    Runtime,
+    Scaling,
+    known_runtime,
+    lack,
+    plan,
+    pool_status,
+    scaling_of,
+    surge,
+)
 from berth.plan.resources import DEPLOYMENTS
 from berth.plan.steps import Create
 
@@ -157,10 +167,61 @@ def test_the_status_tells_the_devices_and_the_endpoint() -> None:
     assert "aks" not in fields
     assert fields["fpga"].model_dump(by_alias=True) == {
         "serviceName": "iris",
+        "device": None,
+        "executionProvider": None,
         "devices": {"resourceName": RESOURCE, "total": 4, "allocated": 2, "free": 2, "pending": 0},
         "held": 1,
         "nodes": ("b",),
     }
+
+
+CPU = Runtime("cpu", "CPUExecutionProvider")
+
+
+def serving(of: FpgaSubject, runtime: Runtime | None) -> Any:
+    """Give the draft of what serves on a device."""
+    made = {**deployed(of, ready=1), **{each.resource: each.body for each in [children.service(of)]}}
+    found = plan(FpgaObservation(of, Observation(made), room([node()]), runtime=runtime), IMAGE, NOW)
+    assert found.draft is not None
+    return found.draft
+
+
+def test_what_it_runs_on_is_told_with_ready_and_for_itself() -> None:
+    draft = serving(wanting(1), CPU)
+    ready = next(each for each in draft.conditions if each.type == "Ready")
+    assert ready.status is ConditionStatus.TRUE
+    assert ready.message == "The current spec serves, on the CPU, by CPUExecutionProvider"
+    assert (draft.fields["fpga"].device, draft.fields["fpga"].execution_provider) == (
+        "cpu",
+        "CPUExecutionProvider",
+    )
+
+
+def test_where_nobody_has_said_it_nothing_is_told() -> None:
+    draft = serving(wanting(1), None)
+    ready = next(each for each in draft.conditions if each.type == "Ready")
+    assert ready.message == "The current spec serves"
+    assert draft.fields["fpga"].device is None
+
+
+@pytest.mark.parametrize(
+    ("is_ready", "generation", "known"), [("True", 1, CPU), ("False", 1, None), ("True", 2, None)]
+)
+def test_what_was_said_holds_while_the_spec_serves(
+    is_ready: str, generation: int, known: Runtime | None
+) -> None:
+    verdict = {
+        "type": "Ready",
+        "status": is_ready,
+        "reason": "Ready",
+        "message": "",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-11-01T12:00:00Z",
+    }
+    said = {"serviceName": "iris", "device": "cpu", "executionProvider": "CPUExecutionProvider"}
+    status = {"observedGeneration": 1, "conditions": [verdict], "fpga": said}
+    of = fpga_subject(status=status, generation=generation)
+    assert known_runtime(of) == known
 
 
 def test_tls_is_told_with_the_endpoint() -> None:
@@ -199,6 +260,7 @@ def test_a_rollout_that_waits_for_a_device_which_somebody_else_got_replaces_one_
     taken = [pod("iris-1", on="a", **MINE), pod("x", on="a")]
     assert surge(fpga_subject(), IMAGE, there, room([node()], *taken, pod("iris-2", **MINE))) == 0
     assert surge(fpga_subject(), IMAGE, there, room([node()], *taken)) == 1
+    assert surge(fpga_subject(), IMAGE, there, UNCOUNTED) == 0
     ends = [pod("iris-1", on="a", ending=True, **MINE), pod("x", on="a")]
     assert surge(fpga_subject(), IMAGE, there, room([node()], *ends, pod("iris-2", **MINE))) == 1
 
@@ -206,7 +268,7 @@ def test_a_rollout_that_waits_for_a_device_which_somebody_else_got_replaces_one_
 @pytest.mark.parametrize("present", [0, 1])
 def test_news_of_others_devices_changes_nothing_where_all_is_rolled_out(present: int) -> None:
     there = deployed(fpga_subject(surge=present), ready=1)
-    for counted in (room([node()]), room([node(devices=1)], pod("x", on="a"), pod("y"))):
+    for counted in (room([node()]), room([node(devices=1)], pod("x", on="a"), pod("y")), UNCOUNTED):
         assert surge(fpga_subject(), IMAGE, there, counted) == present
 
 
@@ -219,6 +281,83 @@ def test_what_the_autoscaler_said_last_counts() -> None:
     assert scaling_of(said) == Scaling(refused=False, message="new")
     assert scaling_of(said[1:]) == Scaling(refused=True, message="old")
     assert scaling_of(said[2:]) is None
+
+
+def test_karpenter_says_where_a_pod_goes() -> None:
+    said = [
+        {"reason": "FailedScheduling", "message": "0/1 nodes", "eventTime": "2026-11-01T12:01:00.000000Z"},
+        {
+            "reason": "Nominated",
+            "message": "Pod should schedule on: nodeclaim/fpga-x2x",
+            "lastTimestamp": None,
+        }
+        | {"eventTime": "2026-11-01T12:01:01.000000Z"},
+    ]
+    assert scaling_of(said) == Scaling(refused=False, message="Pod should schedule on: nodeclaim/fpga-x2x")
+
+
+def test_a_full_pool_tells_what_its_autoscaler_says() -> None:
+    of = wanting(1, place=pool(scalesFromZero=True))
+    counted = room([node(devices=1)], pod("x", on="a"), pod("iris-1", **MINE))
+    scaling = Scaling(refused=True, message="pod didn't trigger scale-up: 1 max node group size reached")
+    found = told(of, counted, scaling=scaling)["DevicesAvailable"]
+    assert found.reason == Reason.DEVICES_IN_USE
+    assert found.message.endswith(f"; the autoscaler says: {scaling.message}")
+
+
+def rolling_out(cause: Cause) -> Any:
+    """Give the plan of a rollout that is stuck while the only replica of before still serves."""
+    of = wanting(1, surge=1)
+    made = deployed(of, ready=1, current=0)
+    made[DEPLOYMENTS]["status"] |= {"replicas": 2, "updatedReplicas": 1}
+    service = children.service(of)
+    observed = Observation({**made, service.resource: service.body}, cause=cause)
+    return plan(FpgaObservation(of, observed, room([node()], pod("iris-1", on="a", **MINE))), IMAGE, NOW)
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_final"),
+    [
+        (Cause(Reason.MODEL_DIGEST_MISMATCH, "weights:1 has the digest sha256:00, not sha256:0a"), True),
+        (Cause(Reason.MODEL_LOAD_FAILED, "weights: unsupported operator Convolve"), False),
+        (
+            Cause(Reason.CLASSIFIER_MISMATCH, "the classifier takes [-1, 1024], ResNet50 gives [-1, 2048]"),
+            False,
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_told_and_the_old_generation_serves_on(cause: Cause, is_final: bool) -> None:
+    found = rolling_out(cause)
+    conditions = {each.type: each for each in found.draft.conditions}
+    assert (conditions["Ready"].reason, conditions["Ready"].message) == (cause.reason, cause.message)
+    assert conditions["ModelAvailable"].reason == cause.reason
+    assert conditions["EndpointReady"].status is ConditionStatus.TRUE
+    assert ("Stalled" in conditions) is is_final
+    assert found.steps == []
+
+
+def test_a_wait_for_capacity_ends_with_the_deadline() -> None:
+    cause = Cause(Reason.UNSCHEDULABLE, "0/1 nodes are available")
+    of = wanting(1, place=pool(scalesFromZero=True))
+    made = deployed(of, ready=0, current=0)
+    stuck = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    made[DEPLOYMENTS]["status"]["conditions"] = [stuck]
+    seen = FpgaObservation(of, Observation(made, cause=cause), room([], pod("iris-1", **MINE)))
+    found = plan(seen, IMAGE, NOW)
+    assert found.draft is not None
+    conditions = {each.type: each for each in found.draft.conditions}
+    assert conditions["Stalled"].reason == Reason.WAITING_FOR_CAPACITY
+
+
+def test_a_drained_node_is_told_and_its_devices_come_back() -> None:
+    drained = room([node("a", 1, unschedulable=True)], pod("iris-1", on="a", ending=True, **MINE))
+    waits = room([node("a", 1, unschedulable=True)], pod("iris-2", **MINE))
+    assert lack(FpgaObservation(wanting(1), Observation({}), drained)) is None
+    lacking = lack(FpgaObservation(wanting(1), Observation({}), waits))
+    assert lacking is not None
+    assert "not ready, cordoned or tainted: a" in lacking.message
+    back = room([node("a", 1)], pod("iris-2", **MINE))
+    assert lack(FpgaObservation(wanting(1), Observation({}), back)) is None
 
 
 def test_a_compute_target_tells_who_holds_its_devices() -> None:

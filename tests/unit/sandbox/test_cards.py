@@ -96,3 +96,9 @@ def test_a_device_is_broken_and_mended_as_the_manifest_says() -> None:
     described = cards.MANIFEST.read_text()
     for command in cluster.ran:
         assert f"kubectl {' '.join(command)}" in described
+
+
+def test_only_the_plugin_of_these_devices_is_unplugged() -> None:
+    cluster = Cluster()
+    CARDS.unplug(cluster)
+    assert cluster.ran == [("delete", "daemonset/arria10", "--namespace=fpga")]

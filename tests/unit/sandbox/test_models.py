@@ -1,5 +1,6 @@
 """The models of the examples are trained once, and anew when their scripts change."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from berth_sandbox.models import ALL, Example
 TRAIN = """
 import sys
 from pathlib import Path
-output = Path(sys.argv[1])
-output.mkdir(exist_ok=True)
-with (output / "times").open("a") as times:
-    times.write("x")
+output, times = Path(sys.argv[1]), Path(__file__).with_name("times")
+output.mkdir()
+times.write_text(times.read_text() + "x")
+(output / "times").write_text(times.read_text())
 """
 
 
@@ -26,6 +27,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Example:
     made.folder.mkdir(parents=True)
     (tmp_path / "uv.lock").touch()
     (made.folder / "train.py").write_text(TRAIN)
+    (made.folder / "times").touch()
     return made
 
 
@@ -35,6 +37,20 @@ def times(example: Example) -> int:
 
 def test_it_is_trained_once(example: Example) -> None:
     assert [times(example), times(example)] == [1, 1]
+
+
+def test_what_was_removed_is_there_again_without_training(example: Example) -> None:
+    assert times(example) == 1
+    shutil.rmtree(example.output)
+    assert times(example) == 1
+
+
+def test_what_older_scripts_made_is_not_kept(example: Example, tmp_path: Path) -> None:
+    for script in (TRAIN, f"{TRAIN}# another"):
+        (example.folder / "train.py").write_text(script)
+        example.trained()
+    kept = [path for path in (tmp_path / "cache/berth/models").iterdir() if path.is_dir()]
+    assert [len((path / "times").read_text()) for path in kept] == [2]
 
 
 @pytest.mark.parametrize("changed", ["examples/tiny/more.py", "uv.lock"])

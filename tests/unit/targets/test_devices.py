@@ -136,6 +136,14 @@ async def test_who_asked_hears_of_news_and_of_nothing_else(world: World) -> None
     assert world.heard == before + 2
 
 
+async def test_nothing_is_followed_once_it_ends(world: World) -> None:
+    await world.begin(node("a"))
+    assert len(world.running) == 3
+    world.devices.end()
+    await settle()
+    assert world.running == set()
+
+
 async def test_a_node_that_goes_is_followed_no_more(world: World) -> None:
     await world.begin(node("a"), node("b"))
     world.watches[on("b")].tell(pod("p", on="b"))

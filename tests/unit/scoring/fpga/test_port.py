@@ -94,6 +94,13 @@ def test_a_jpeg_may_be_the_body_of_score(server: PipelineServer) -> None:
     assert headers["x-berth-device"] == "cpu"
 
 
+def test_the_root_tells_everyone_what_the_pipeline_runs_on(server: PipelineServer) -> None:
+    status, headers, body = server.http("GET", "/")
+    assert (status, body) == (200, b"Healthy")
+    told = [headers[f"x-berth-{name}"] for name in ("device", "execution-provider", "featurizer")]
+    assert told == ["cpu", "CPUExecutionProvider", "ResNet50"]
+
+
 def test_score_takes_jpegs_in_base64(server: PipelineServer) -> None:
     status, _, rows = score(server, {"data": [encoded(jpeg((0, 0, 255))), encoded(jpeg(GREEN))]})
     assert (status, np.argmax(rows, axis=1).tolist()) == (200, [2, 1])
