@@ -80,7 +80,7 @@ def test_a_call_whose_message_does_not_come_is_ended(tmp_path: Path) -> None:
 
 def test_who_has_gone_does_not_take_the_device(tmp_path: Path) -> None:
     limits = {"maxQueueWaitMilliseconds": 20_000}
-    with pipeline_server(tmp_path, weights=slow_graph(40), requests=limits) as server:
+    with pipeline_server(tmp_path, weights=slow_graph(200), requests=limits) as server:
         client = server.client()
         before = featurizer_runs(server)
         first = future(client)
