@@ -11,7 +11,7 @@ STAGE   := $(RUN) berth-sandbox stage
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(UV_HOME)/bin:$(PATH)
 
-.PHONY: help demo demo-down test check unit contract apiserver chart e2e perf crds clean sync
+.PHONY: help demo demo-down test check unit contract apiserver chart e2e perf crds wire clean sync
 
 help:
 	@echo 'make demo        a cluster, Berth, the examples, an answer from each'

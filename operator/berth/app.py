@@ -13,6 +13,7 @@ from berth.api.common import Target
 from berth.azure.clients import Clients
 from berth.core.keys import Key
 from berth.core.queue import Priority, WorkQueue
+from berth.core.results import INTERVAL_SECONDS
 from berth.core.workers import Workers
 from berth.feed import CHILDREN, WATCHED, Feed
 from berth.kube.client import Api
@@ -24,7 +25,6 @@ from berth.kube.lease import Elector
 from berth.kube.watch import Watch
 from berth.places import PlaceReconciler
 from berth.plan.children import ScoringImage
-from berth.plan.group_plan import INTERVAL_SECONDS
 from berth.plan.labels import SELECT_OWN
 from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS, Resource
 from berth.reconcile import Reconciler

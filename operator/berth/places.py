@@ -11,7 +11,7 @@ from berth.api.fpga_place import FpgaPlaceStatus
 from berth.api.iot_hub import IotEdgePlaceStatus
 from berth.core.errors import Postponed, ReconcileError, Terminal
 from berth.core.keys import Key
-from berth.core.results import Done, RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, Done, RequeueAfter, Result
 from berth.plan.azure_errors import Kind, Verdict
 from berth.plan.compute_target_status import (
     Place,
@@ -22,7 +22,6 @@ from berth.plan.compute_target_status import (
     unreadable_place,
 )
 from berth.plan.devices import Uncounted
-from berth.plan.group_plan import INTERVAL_SECONDS
 from berth.plan.group_quota import Room, read_room
 from berth.plan.report import defect
 from berth.plan.resources import COMPUTE_TARGETS, Resource

@@ -29,6 +29,7 @@ def run(settings: Settings) -> int:
     except* (LeaseLost, ReconcileError) as errors:
         logger.error("The operator cannot go on: %s", describe(errors))  # noqa: TRY400
         code = 1
+    # Whatever else ends it is a bug, of which one line of the log is to tell as well.
     except* Exception as errors:
         logger.exception("The operator failed: %s", describe(errors))  # noqa: TRY401 - for eyes that skip traces
         code = 1

@@ -3,14 +3,14 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from berth_sandbox import folders, models
 from berth_sandbox.errors import SandboxError, explained
-from berth_sandbox.once import made
+from berth_sandbox.once import made, shared
 from berth_sandbox.progress import step
 from berth_sandbox.runner import Runner
 
@@ -101,7 +101,7 @@ def archive(image: Image) -> Path:
             f"{image.dockerfile} could not be built: check the network, from which the Python packages come, "
             "then run this again."
         )
-        with explained(sentence), step(f"building the image {image.reference}"):
+        with explained(sentence), step(f"building the image {image.reference}"), _building():
             _export(_built(image), output)
             _forget_older(image)
         for older in _archives().glob(f"{image.file_name}-{'?' * KEY_LENGTH}.tar"):
@@ -119,8 +119,9 @@ def pause_archive() -> Path:
         context.mkdir(exist_ok=True)
         shutil.copy(PAUSE_PROGRAM, context)
         (context / "Dockerfile").write_text(PAUSE_DOCKERFILE)
-        _build(PAUSE, context, context / "Dockerfile")
-        _export(PAUSE, output)
+        with _building():
+            _build(PAUSE, context, context / "Dockerfile")
+            _export(PAUSE, output)
         shutil.rmtree(context)
 
     return made(_archives() / f"pause-{digest(PAUSE_PROGRAM.parent, [PAUSE_PROGRAM])}.tar", build)
@@ -136,7 +137,11 @@ def base_image() -> str:
             f"The packages of Debian {SUITE} could not be fetched: check the network and "
             "/etc/apt/sources.list, then run this again."
         )
-        with explained(sentence), step(f"making a base image of Debian {SUITE} with Python"):
+        with (
+            explained(sentence),
+            step(f"making a base image of Debian {SUITE} with Python"),
+            _building(),
+        ):
             Runner().run(
                 "mmdebstrap", "--variant=minbase", "--format=tar", f"--include={PACKAGES}", SUITE, output
             )
@@ -146,6 +151,11 @@ def base_image() -> str:
 
     made(_archives() / f"base-{key}.tar", build)
     return name
+
+
+def _building() -> AbstractContextManager[None]:
+    """Hold the store for a build; what builds that were cut off have left in it goes while no other runs."""
+    return shared(_store() / "builds.lock", when_alone=lambda: _buildah("rm", "--all"))
 
 
 def _built(image: Image) -> str:
@@ -174,18 +184,22 @@ def _forget_older(image: Image) -> None:
     listed = _buildah("images", "--format={{.Name}}:{{.Tag}}", f"--filter=reference={image.repository}")
     older = sorted(set(listed.split()) - {image.reference})
     for what in (*older, "--prune"):
-        with suppress(SandboxError):  # one that a build holds, or held when it was cut off, stays
+        with suppress(SandboxError):  # one that another build holds stays
             _buildah("rmi", what)
 
 
 def _buildah(*arguments: str | Path) -> str:
-    store = folders.cache() / "buildah"
+    store = _store()
     temporary = store / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     # Mounts that buildah leaves end with the namespace.
     prefix = ("unshare", "--mount", "--", "buildah", f"--root={store}/root", f"--runroot={store}/run")
     runner = Runner(prefix=prefix, environment={"TMPDIR": str(temporary)})
     return runner.run("--storage-driver=overlay", *arguments)
+
+
+def _store() -> Path:
+    return folders.cache() / "buildah"
 
 
 def _archives() -> Path:

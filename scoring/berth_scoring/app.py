@@ -134,7 +134,7 @@ class Application:
             return _refused(route, refusal)
         except Disconnected:
             raise
-        except Exception:
+        except Exception:  # a bug takes its request with it, and no other
             logger.exception("%s %s failed", request.method, request.path)
             return _refused(route, Refusal(500, INTERNAL_ERROR))
 

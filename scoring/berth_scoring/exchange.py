@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
-if TYPE_CHECKING:
-    from berth_scoring.connection import Connection
+from uvicorn.server import ServerState
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +18,19 @@ FAILURE: list[Message] = [
     {"type": "http.response.body", "body": b""},
 ]
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Carrier(Protocol):
+    """What brings requests and takes answers away."""
+
+    app: Any
+    server: ServerState
+    loop: asyncio.AbstractEventLoop
+    flow: FlowControl
+    transport: asyncio.Transport
+
+    def on_answered(self, exchange: "Exchange") -> None:
+        """Go on after an answer."""
 
 
 class Exchange:
@@ -41,7 +53,7 @@ class Exchange:
         "whole",
     )
 
-    def __init__(self, connection: "Connection", scope: Message, *, keep_alive: bool) -> None:
+    def __init__(self, connection: Carrier, scope: Message, *, keep_alive: bool) -> None:
         self._connection = connection
         self._scope = scope
         self._pieces: list[bytes] = []
@@ -87,7 +99,7 @@ class Exchange:
     async def _run(self) -> None:
         try:
             await self._connection.app(self._scope, self._receive, self._send)
-        except Exception:
+        except Exception:  # a client gets an answer even where there is a bug
             logger.exception("The application failed")
             for message in FAILURE if not self.answered else ():
                 await self._send(message)

@@ -1,6 +1,7 @@
 """The process: an event loop in a second thread, the script or model in the main one."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ from berth_scoring.app import Application
 from berth_scoring.connection import Connection
 from berth_scoring.execution import TICK_SECONDS, WorkQueue
 from berth_scoring.lifecycle import Lifecycle
+
+logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 KEEP_ALIVE_SECONDS = 75
@@ -47,12 +50,16 @@ class Server:
         self._on_leave = on_leave
         """What is still to be done when the process ends around a run that does not."""
         self._worked = threading.Event()
+        self._failure: Exception | None = None
         config = http_config(application, tls, stop_seconds=int(stop_seconds) + 1)
         self._http = uvicorn.Server(config)
         self._signals, self._wakeup = socket.socketpair()
 
     def run(self, listener: socket.socket, workers: int) -> None:
-        """Serve on `listener`, with runs in the calling thread, which must be the main one, and in more."""
+        """Serve on `listener`, with runs in the calling thread, which must be the main one, and in more.
+
+        Raises what ended the event loop, if that did not end because it was told to.
+        """
         self._route_signals()
         threads = [threading.Thread(target=self._queue.work, daemon=True) for _ in range(workers - 1)]
         loop = threading.Thread(target=self._serve, args=(listener,), name="http")
@@ -66,6 +73,8 @@ class Server:
                 self._worked.set()
                 self._finish()
                 loop.join()
+        if self._failure is not None:
+            raise self._failure
 
     def _route_signals(self) -> None:
         # The interpreter runs handlers only between two steps of the main thread, for which a long run in C
@@ -100,12 +109,15 @@ class Server:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._serve_until_stopped(listener))
+        except Exception as error:  # whatever it is: a thread has no exit code, the main thread does
+            logger.exception("The event loop failed")
+            self._failure = error
         finally:
             self._queue.close()
         while not self._worked.wait(TICK_SECONDS):
             if self._queue.overdue:
                 self._on_leave()
-                os._exit(0)
+                os._exit(1 if self._failure else 0)
 
     async def _serve_until_stopped(self, listener: socket.socket) -> None:
         asyncio.get_running_loop().add_reader(self._signals, self._on_signals)

@@ -45,7 +45,7 @@ def loading(reason: str) -> Iterator[None]:
         yield
     except StartupError:
         raise
-    except Exception as error:
+    except Exception as error:  # a file that is no model makes a library raise anything
         raise _failure(reason, error) from error
 
 
@@ -60,7 +60,7 @@ def start_script(code: CodeSource, layout: Layout) -> Script:
         raise _failure("ScriptLoadFailed", error) from error
     try:
         script.init()
-    except BaseException as error:
+    except BaseException as error:  # it may exit in here as well
         _print_listing(Path(os.environ["AZUREML_MODEL_DIR"]))
         raise _failure("ScriptInitFailed", error) from error
     return script
@@ -77,7 +77,7 @@ def load_model(model: ModelSource, layout: Layout, threads: int) -> "FormatModel
     try:
         runtime = importlib.import_module(FORMATS[model.format])
         loaded: FormatModel = runtime.load(layout.model(model), threads)
-    except Exception as error:
+    except Exception as error:  # a file that is no model makes a library raise anything
         raise _failure("ModelLoadFailed", error) from error
     return loaded
 

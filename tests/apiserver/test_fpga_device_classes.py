@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,14 @@ async def test_a_class_that_only_the_scheduler_understands_is_told_and_serves(
     assert rolling(deployment) == {"maxSurge": 0, "maxUnavailable": 1}
     found = await pool.status(lambda told: not told)
     assert asked in condition(found, "DevicesAvailable")["message"]
+
+
+async def test_an_api_server_without_such_a_group_says_that_it_is_not_there(user: User) -> None:
+    """What the operator takes for a Kubernetes before 1.34."""
+    with pytest.raises(Gone):
+        await user.client.list(replace(SLICES, version="v9"))
+    with pytest.raises(Gone):
+        await user.client.list(replace(SLICES, group="none.k8s.io"))
 
 
 def is_unknown(there: Object) -> bool:

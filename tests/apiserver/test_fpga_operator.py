@@ -17,6 +17,7 @@ from operator_process import Kubelet, Process, User, condition, is_ready, is_sta
 from berth.core.keys import Key
 from berth.plan.resources import (
     DEPLOYMENTS,
+    NODES,
     POD_EVENTS,
     PODS,
     PRIORITY_CLASSES,
@@ -169,6 +170,20 @@ async def test_a_pool_without_devices_that_cannot_grow_is_an_error(
 
 def is_stalled_for_want(there: Object) -> bool:
     return condition(there, "Stalled").get("reason") == "DeviceNotOffered"
+
+
+async def test_a_drained_node_is_named_and_comes_back(user: User, pool: Pool, berth: Process) -> None:
+    await pool.node("a", 1)
+    await user.apply(served(pool))
+    await user.until(has("DevicesAvailable", "DevicesAvailable"))
+    drained = Key("", f"{user.namespace}-a")
+    await user.client.merge_patch(NODES, drained, {"spec": {"unschedulable": True}})
+    lacking = await user.until(has("DevicesAvailable", "DevicesInUse"))
+    told = condition(lacking, "DevicesAvailable")["message"]
+    assert f"not ready, cordoned or tainted: {drained.name}" in told
+    assert lacking["status"]["fpga"]["devices"]["free"] == 0
+    await user.client.merge_patch(NODES, drained, {"spec": {"unschedulable": None}})
+    await user.until(has("DevicesAvailable", "DevicesAvailable"))
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,16 @@ def leftover(name: str) -> Iterator[str]:
     clusters.sweep()
 
 
+def test_what_a_build_that_was_cut_off_has_left_goes_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    images._buildah("from", "scratch")
+    assert images._buildah("containers", "--quiet")
+    assert images.pause_archive().is_file()
+    assert images._buildah("containers", "--quiet") == ""
+
+
 def test_a_cluster_is_ready_in_time_and_leaves_no_trace(pause: Path, name: str) -> None:
     before = traces(name)
     started = time.monotonic()

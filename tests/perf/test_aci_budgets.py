@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from aci_hours import spend
-from aci_world import SPEC, Clock, World
+from aci_world import SPEC, World
 from azure_clients import asked
 from azure_emulator import configured
+from azure_world import Clock
 
 from berth.azure.connection import Connection
 from berth.core.keys import Key

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aci_world import Clock
 from azure_emulator import configured
+from azure_world import Clock
 from iot_edge_world import PLACE, EdgeWorld, edge_spec, place_spec
 from iot_hub_emulator import HUB, hub
 

@@ -1,7 +1,6 @@
 """What the operator costs: calls and writes for each model, CPU, memory, and nothing at all when idle."""
 
 import asyncio
-import os
 import sys
 import time
 from collections import Counter
@@ -16,10 +15,11 @@ from deployments import SERVED
 from installed_crds import install_crds
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
-from operator_process import Process, User, is_ready, operator, running_kubelet
+from operator_costs import Audit, cpu_seconds, resident_mebibytes
+from operator_process import User, is_ready, operator, running_kubelet
 
 from berth.kube.client import Api
-from berth.kube.connection import USER_AGENT, Connection
+from berth.kube.connection import Connection
 from berth.plan.resources import LEASES, MODEL_DEPLOYMENTS
 from berth_sandbox.cluster.control_plane import ControlPlane
 
@@ -34,7 +34,6 @@ MOST_MEBIBYTES = 250
 OBJECTS = 1000
 COMPARED_OBJECTS = 300
 IDLE_SECONDS = 60
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture(scope="module")
@@ -52,32 +51,6 @@ async def client(plane: ControlPlane) -> AsyncIterator[Api]:
     connection.session.headers["User-Agent"] = "test"
     yield Api(connection)
     await connection.close()
-
-
-class Audit:
-    """What the operator has asked of the API server since the last look, apart from its lease."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self._plane = plane
-        self._seen = len(plane.audit_events(USER_AGENT))
-
-    async def news(self) -> list[dict[str, Any]]:
-        await asyncio.sleep(1)
-        events = self._plane.audit_events(USER_AGENT)
-        fresh, self._seen = events[self._seen :], len(events)
-        return [
-            event
-            for event in fresh
-            if event["verb"] != "watch"
-            and event.get("objectRef", {}).get("resource") not in (None, LEASES.plural)
-        ]
-
-    async def until_quiet(self) -> list[dict[str, Any]]:
-        """Wait for what is done beside the passes, such as Events."""
-        events: list[dict[str, Any]] = []
-        while fresh := await self.news():
-            events += fresh
-        return events
 
 
 def writes(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -102,16 +75,6 @@ def summary(events: list[dict[str, Any]]) -> str:
             )
         )
     )
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def resident_mebibytes(process: Process) -> float:
-    fields = Path(f"/proc/{process.pid}/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 async def until_all_ready(user: User, count: int) -> None:

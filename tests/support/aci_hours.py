@@ -4,8 +4,9 @@ import asyncio
 import heapq
 import itertools
 
-from aci_world import OPERATOR_NAMESPACE, PLACE, World, place_spec
+from aci_world import PLACE, World, place_spec
 from azure_emulator import SECRET, configured
+from azure_world import OPERATOR_NAMESPACE
 
 from berth.core.backoff import Backoff
 from berth.core.keys import Key

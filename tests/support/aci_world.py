@@ -1,29 +1,22 @@
 """An operator's ACI half in this process, between a cluster in memory and an emulated Azure over HTTPS."""
 
-import base64
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure_emulator import CLIENT, REGION, RESOURCE_GROUP, SECRET, SUBSCRIPTION, TENANT
+from azure_world import IRIS, OPERATOR_NAMESPACE, AzureWorld, Clock, Killed, StatefulCluster
 from container_groups import IMAGE, aci_spec
 from no_pools import NoPools
-from simulated_cluster import SimulatedCluster
 
 from berth.api.azure import Cloud, Credentials
 from berth.api.common import Target
 from berth.azure.connection import Connection
 from berth.azure.container_groups import ContainerGroups
-from berth.core.errors import Postponed, ReconcileError
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
-from berth.core.results import Result
+from berth.core.results import INTERVAL_SECONDS, Result
 from berth.feed import Feed
 from berth.places import PlaceReconciler
-from berth.plan.group_plan import INTERVAL_SECONDS
-from berth.plan.labels import MANAGED_BY
-from berth.plan.observed import FINALIZER
 from berth.plan.report import Event
 from berth.plan.resources import (
     COMPUTE_TARGETS,
@@ -31,9 +24,7 @@ from berth.plan.resources import (
     MODEL_DEPLOYMENTS,
     NAMESPACES,
     SECRETS,
-    Resource,
 )
-from berth.plan.subject import Subject
 from berth.reconcile import Reconciler
 from berth.targets.aci import AciTarget
 from berth.targets.aci_content import Contents
@@ -48,13 +39,11 @@ from berth_sandbox.azure.server import Endpoint
 
 Object = dict[str, Any]
 
-OPERATOR_NAMESPACE = "berth-system"
 _WRITES = [
     f"ContainerGroups_{verb}" for verb in ("CreateOrUpdate", "Update", "Delete", "Start", "Stop", "Restart")
 ]
-_CREATED = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GRACE_SECONDS = 600.0
-IRIS, PLACE = Key("demo", "iris"), Key("", "dev")
+PLACE = Key("", "dev")
 SPEC = aci_spec(computeTargetRef={"name": PLACE.name}, auth={"mode": "None"})
 
 
@@ -75,62 +64,11 @@ def place_spec(endpoint: Endpoint, **fields: Any) -> Object:
     }
 
 
-@dataclass
-class Clock:
-    """A clock that stands until a test moves it, on the wall and otherwise."""
-
-    seconds: float = 5.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def now(self) -> datetime:
-        return _CREATED + timedelta(seconds=self.seconds)
-
-
-class StatefulCluster(SimulatedCluster):
-    """A cluster in memory whose objects have status and finalizers, as ours have."""
-
-    after_write: Callable[[], None] = staticmethod(lambda: None)
-    """What happens between a write and its answer."""
-
-    async def create(self, resource: Resource, body: Object) -> Object:
-        created = await super().create(resource, body)
-        self.after_write()
-        return created
-
-    async def apply_status(self, resource: Resource, body: Object) -> Object:
-        stored = self._stored(resource, key_of(body))
-        self.writes.append(f"status {resource.kind}")
-        stored.status = body["status"]
-        self._touch(stored, stored.raw)
-        self.after_write()
-        return stored.raw
-
-    async def apply(
-        self, resource: Resource, body: Object, *, manager: str = "berth", force: bool = True
-    ) -> Object:
-        if "finalizers" not in body["metadata"]:
-            return await super().apply(resource, body, manager=manager, force=force)
-        stored = self._stored(resource, key_of(body))
-        self.writes.append(f"finalizers {resource.kind}")
-        stored.metadata["finalizers"] = body["metadata"]["finalizers"]
-        self._touch(stored, stored.raw)
-        if "deletionTimestamp" in stored.metadata and not stored.metadata["finalizers"]:
-            del self.objects[resource, key_of(body)]
-        self.after_write()
-        return stored.raw
-
-
 class NoHubs:
     """Looks at hubs in a world that has none."""
 
     async def look(self, place: Any) -> Any:
         raise AssertionError("There is no hub here")
-
-
-class Killed(BaseException):
-    """What ends an operator at once, whatever it does."""
 
 
 class Mortal:
@@ -198,8 +136,10 @@ class Asked:
 
 
 @dataclass
-class World(SweepObserver):
+class World(AzureWorld, SweepObserver):
     """The ModelDeployment demo/iris on the ComputeTarget dev."""
+
+    spec = SPEC
 
     azure: Azure
     endpoint: Endpoint
@@ -292,59 +232,10 @@ class World(SweepObserver):
         """Let the watches wake the workers of a queue, ComputeTargets among them."""
         self.queue = self.feed._queue = self.feed._places = queue
 
-    def put(self, resource: Resource, key: Key, fields: Object, **metadata: Any) -> None:
-        """Place an object, or what takes its place."""
-        body = {"apiVersion": resource.api_version, "kind": resource.kind, **fields}
-        self.cluster.put(
-            resource, body | {"metadata": {"name": key.name, "namespace": key.namespace, **metadata}}
-        )
-
-    def put_data(self, resource: Resource, key: Key, entries: dict[str, str]) -> None:
-        """Place a ConfigMap or Secret."""
-        if resource is SECRETS:
-            entries = {name: base64.b64encode(value.encode()).decode() for name, value in entries.items()}
-        self.put(resource, key, {"data": entries})
-
-    def apply(self, spec: Object | None = None, key: Key = IRIS, **annotations: str) -> None:
-        """Let the user apply a ModelDeployment, over the one that is there."""
-        there = self.cluster.objects.get((MODEL_DEPLOYMENTS, key))
-        if there is None:
-            self.put(MODEL_DEPLOYMENTS, key, {"spec": spec or SPEC})
-            self.cluster.objects[MODEL_DEPLOYMENTS, key].status = {"observedGeneration": -1}
-            return
-        stored = self.cluster.objects[MODEL_DEPLOYMENTS, key]
-        kept = stored.metadata | {"generation": stored.metadata["generation"] + 1}
-        status = stored.status
-        self.put(MODEL_DEPLOYMENTS, key, {"spec": spec or SPEC}, annotations=annotations)
-        fresh = self.cluster.objects[MODEL_DEPLOYMENTS, key]
-        fresh.metadata |= {name: value for name, value in kept.items() if name != "resourceVersion"}
-        fresh.status = status
-
-    def delete(self, resource: Resource = MODEL_DEPLOYMENTS, key: Key = IRIS) -> None:
-        """Let the user delete an object."""
-        stored = self.cluster.objects[resource, key]
-        if not stored.metadata.get("finalizers"):
-            del self.cluster.objects[resource, key]
-            return
-        before = stored.raw
-        stored.metadata["deletionTimestamp"] = "2026-11-01T12:00:00Z"
-        self.cluster._touch(stored, before)
-
-    def get(self, resource: Resource = MODEL_DEPLOYMENTS, key: Key = IRIS) -> Object | None:
-        """Read an object, or None."""
-        return self.cluster.raw(resource, key)
-
-    def condition(self, kind: str, resource: Resource = MODEL_DEPLOYMENTS, key: Key = IRIS) -> Object:
-        """A condition of an object, empty where it is absent."""
-        there = self.get(resource, key) or {"status": {}}
-        return next((each for each in there["status"].get("conditions", ()) if each["type"] == kind), {})
-
     @property
     def is_ready(self) -> bool:
         """Tell whether the status says Ready of the present generation."""
-        there, verdict = self.get(), self.condition("Ready")
-        current = there is not None and verdict.get("observedGeneration") == there["metadata"]["generation"]
-        return current and verdict["status"] == "True"
+        return self.tells_ready()
 
     @property
     def writes(self) -> list[str]:
@@ -356,37 +247,6 @@ class World(SweepObserver):
         """The names of all groups in the emulated Azure."""
         return [each.name for each in self.azure.service.group_ids()]
 
-    def look(self) -> None:
-        """Let the watches tell all there is."""
-        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS, SECRETS):
-            known = self.feed.stores[resource]
-            found = {
-                key: stored
-                for (kind, key), stored in self.cluster.objects.items()
-                if kind == resource and (resource is not SECRETS or is_own(stored.raw))
-            }
-            for key, stored in found.items():
-                seen = known.get(key)
-                if seen is None or seen.resource_version < int(stored.metadata["resourceVersion"]):
-                    self.feed.changed(resource, stored.raw)
-            present = {key: stored.metadata["uid"] for key, stored in found.items()}
-            self.feed.listed(resource, "", present, self.cluster.version)
-
-    async def once(self, key: Key = IRIS) -> Result:
-        """Let the watches tell all there is, then run one pass."""
-        self.look()
-        return await self.reconciler.reconcile(key)
-
-    async def attempt(self, key: Key = IRIS) -> Result | ReconcileError:
-        """Run one pass; what it fails of is told in the status, as the workers do."""
-        try:
-            return await self.once(key)
-        except Postponed as error:
-            return error
-        except ReconcileError as error:
-            await self.reconciler.report_failure(key, error)
-            return error
-
     async def place_once(self) -> Result:
         """Run one pass over the ComputeTarget."""
         self.look()
@@ -397,19 +257,6 @@ class World(SweepObserver):
         for _ in range(passes):
             await self.attempt(key)
             self.pass_time(10)
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time go by in Azure and here."""
-        self.azure.clock.advance(seconds)
-        self.clock.seconds += seconds
-
-    def is_held(self) -> bool:
-        """Tell whether the finalizer is there."""
-        there = self.get()
-        return there is not None and FINALIZER in there["metadata"].get("finalizers", ())
-
-    def record(self, subject: Subject, event: Event) -> None:
-        self.events.append(event)
 
     def _wake(self, key: Key) -> None:
         self.queue.add(key)
@@ -426,11 +273,3 @@ class World(SweepObserver):
     async def _post(self, url: str, body: str, headers: Any, certificate: bytes | None) -> Answer:
         self.asked.append(url)
         return Answer(200, "[0]")
-
-
-def is_own(body: Object) -> bool:
-    return bool(body["metadata"].get("labels", {}).get(MANAGED_BY) == "berth")
-
-
-def key_of(body: Object) -> Key:
-    return Key(body["metadata"].get("namespace", ""), body["metadata"]["name"])

@@ -1,9 +1,9 @@
 """ModelDeployments for Azure container instances, what they are made from, and groups as Azure shows them."""
 
 import copy
-from hashlib import sha256
 from typing import Any
 
+from certificates import pair
 from deployments import MODEL, Spec, subject
 from hypothesis import strategies as st
 
@@ -30,12 +30,7 @@ FULL_DEFAULTS = {
     "subnetId": SUBNET,
     "logAnalytics": {"workspaceId": SUBSCRIPTION, "secretRef": {"name": "workspace"}},
 }
-CERTIFICATE = """\
------BEGIN CERTIFICATE-----
-aXJpcw==
------END CERTIFICATE-----
-"""
-CERTIFICATE_DIGEST = sha256(b"iris").hexdigest()
+CERTIFIED = pair("iris.example.org")
 CONTENT = Content(
     config_maps={
         "iris": {"model.onnx": b"model", "other": b"\xff"},
@@ -45,7 +40,9 @@ CONTENT = Content(
         "iris-keys": {"primaryKey": b"first-secret", "secondaryKey": b"second-secret"},
         "blob": {"token": b"blob-secret"},
         "settings": {"api-key": b"api-secret"},
-        "cert": {"tls.crt": CERTIFICATE.encode(), "tls.key": b"tls-secret", "ca.crt": b"not needed"},
+        "cert": {
+            name: text.encode() for name, text in (CERTIFIED.entries | {"ca.crt": "not needed"}).items()
+        },
         "pull": {
             ".dockerconfigjson": b'{"auths":{"registry.test":{"username":"me","password":"pull-secret"}}}'
         },
@@ -61,7 +58,7 @@ SECRETS = (
     "blob-secret",
     "api-secret",
     "pull-secret",
-    "tls-secret",
+    CERTIFIED.key,
     "registry-secret",
     "workspace-secret",
 )

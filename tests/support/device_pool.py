@@ -39,8 +39,8 @@ class Pool:
         body = self._body(COMPUTE_TARGETS, self.key.name) | {"spec": {"kind": "FPGA", "fpga": place}}
         await self.user.client.apply(COMPUTE_TARGETS, body)
 
-    async def node(self, name: str, devices: int, **labels: str) -> None:
-        """Add a node that offers devices."""
+    async def node(self, name: str, devices: int | None, **labels: str) -> None:
+        """Add a node that offers devices; None makes one that never did."""
         name = f"{self.key.name}-{name}"
         self._nodes.append(name)
         body = self._body(NODES, name)
@@ -49,9 +49,9 @@ class Pool:
         await self.user.client.merge_patch(NODES, Key("", name), {"spec": {"taints": None}})
         await self.offer(name, devices)
 
-    async def offer(self, name: str, devices: int) -> None:
+    async def offer(self, name: str, devices: int | None) -> None:
         """Say what a kubelet would say."""
-        counts = {"cpu": "2", self.resource: str(devices)}
+        counts = {"cpu": "2", **({} if devices is None else {self.resource: str(devices)})}
         ready = {"type": "Ready", "status": "True"}
         status = {"capacity": counts, "allocatable": counts, "conditions": [ready]}
         await self.user.client.merge_patch(NODES, Key("", f"{name}/status"), {"status": status})

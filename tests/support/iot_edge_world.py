@@ -1,11 +1,10 @@
 """An operator's IoT half in this process, between a cluster in memory and an emulated hub over HTTPS."""
 
-import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from aci_world import OPERATOR_NAMESPACE, Clock, Killed, StatefulCluster
 from azure_emulator import CLIENT, SECRET, TENANT
+from azure_world import IRIS, OPERATOR_NAMESPACE, AzureWorld, Clock, Killed, StatefulCluster
 from container_groups import IMAGE
 from iot_hub_emulator import BASE_PRIORITY, KEY, base_content
 from no_pools import NoPools
@@ -14,17 +13,14 @@ from berth.api.azure import Cloud, Credentials
 from berth.api.common import Target
 from berth.api.iot_hub import IotEdgePlace
 from berth.azure.hubs import Hubs
-from berth.core.errors import Postponed, ReconcileError
+from berth.core.errors import Postponed
 from berth.core.keys import Key
 from berth.core.queue import WorkQueue
-from berth.core.results import RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, RequeueAfter, Result
 from berth.feed import Feed
 from berth.places import PlaceReconciler
-from berth.plan.edge_plan import INTERVAL_SECONDS
-from berth.plan.observed import FINALIZER
 from berth.plan.report import Event
-from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, NAMESPACES, SECRETS, Resource
-from berth.plan.subject import Subject
+from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS, NAMESPACES, SECRETS
 from berth.reconcile import Reconciler
 from berth.targets.aci_content import Contents
 from berth.targets.aci_listing import Listings
@@ -38,7 +34,7 @@ from berth_sandbox.azure.server import Endpoint
 
 Object = dict[str, Any]
 
-IRIS, PLACE = Key("demo", "iris"), Key("", "plants")
+PLACE = Key("", "plants")
 MODEL = {"name": "iris", "version": "3", "uri": "https://example.org/iris.onnx", "format": "onnx"}
 DEVICES = ("press-1", "press-2", "press-3")
 _WRITES = ("Configuration_CreateOrUpdate", "Configuration_Delete")
@@ -130,8 +126,10 @@ class NoSweep:
 
 
 @dataclass
-class EdgeWorld:
+class EdgeWorld(AzureWorld):
     """The ModelDeployment demo/iris on the ComputeTarget plants, a hub with three devices."""
+
+    spec = edge_spec()
 
     azure: Azure
     endpoint: Endpoint
@@ -197,67 +195,19 @@ class EdgeWorld:
         """The hub's time, which is that of the wall for the operator too."""
         return self.azure.clock.now()
 
-    def put(self, resource: Resource, key: Key, fields: Object, **metadata: Any) -> None:
-        """Place an object, or what takes its place."""
-        body = {"apiVersion": resource.api_version, "kind": resource.kind, **fields}
-        metadata = {"name": key.name, "namespace": key.namespace, **metadata}
-        self.cluster.put(resource, body | {"metadata": metadata})
-
     def put_secret(self, name: str, entries: dict[str, str], namespace: str = OPERATOR_NAMESPACE) -> None:
         """Place a Secret."""
-        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in entries.items()}
-        self.put(SECRETS, Key(namespace, name), {"data": encoded})
-
-    def apply(self, spec: Object | None = None, key: Key = IRIS, **annotations: str) -> None:
-        """Let the user apply a ModelDeployment, over the one that is there."""
-        spec = spec or edge_spec()
-        there = self.cluster.objects.get((MODEL_DEPLOYMENTS, key))
-        if there is None:
-            self.put(MODEL_DEPLOYMENTS, key, {"spec": spec})
-            self.cluster.objects[MODEL_DEPLOYMENTS, key].status = {"observedGeneration": -1}
-            return
-        kept = there.metadata | {"generation": there.metadata["generation"] + 1}
-        status = there.status
-        self.put(MODEL_DEPLOYMENTS, key, {"spec": spec}, annotations=annotations)
-        fresh = self.cluster.objects[MODEL_DEPLOYMENTS, key]
-        fresh.metadata |= {name: value for name, value in kept.items() if name != "resourceVersion"}
-        fresh.status = status
-
-    def delete(self, key: Key = IRIS, resource: Resource = MODEL_DEPLOYMENTS) -> None:
-        """Let the user delete an object."""
-        stored = self.cluster.objects[resource, key]
-        if not stored.metadata.get("finalizers"):
-            del self.cluster.objects[resource, key]
-            return
-        before = stored.raw
-        stored.metadata["deletionTimestamp"] = "2026-11-01T12:00:00Z"
-        self.cluster._touch(stored, before)
-
-    def get(self, key: Key = IRIS, resource: Resource = MODEL_DEPLOYMENTS) -> Object | None:
-        """Read an object, or None."""
-        return self.cluster.raw(resource, key)
-
-    def condition(self, kind: str, key: Key = IRIS, resource: Resource = MODEL_DEPLOYMENTS) -> Object:
-        """A condition of an object, empty where it is absent."""
-        there = self.get(key, resource) or {"status": {}}
-        return next((each for each in there["status"].get("conditions", ()) if each["type"] == kind), {})
+        self.put_data(SECRETS, Key(namespace, name), entries)
 
     def edge(self, key: Key = IRIS) -> Object:
         """The status block of the target."""
-        there = self.get(key) or {"status": {}}
+        there = self.get(key=key) or {"status": {}}
         found: Object = there["status"].get("iotEdge") or {}
         return found
 
     def is_ready(self, key: Key = IRIS) -> bool:
         """Tell whether the status says Ready of the present generation."""
-        there, verdict = self.get(key), self.condition("Ready", key)
-        current = there is not None and verdict.get("observedGeneration") == there["metadata"]["generation"]
-        return bool(current and verdict["status"] == "True")
-
-    def is_held(self, key: Key = IRIS) -> bool:
-        """Tell whether the finalizer is there."""
-        there = self.get(key)
-        return there is not None and FINALIZER in there["metadata"].get("finalizers", ())
+        return self.tells_ready(key)
 
     @property
     def deployments(self) -> list[str]:
@@ -284,32 +234,9 @@ class EdgeWorld:
         }
         self.hub.put_configuration("base", body, None)
 
-    def _watch(self) -> None:
-        for resource in (COMPUTE_TARGETS, MODEL_DEPLOYMENTS):
-            found = self.cluster.labelled(resource, {})
-            for raw in found.values():
-                self.feed.changed(resource, raw)
-            present = {key: raw["metadata"]["uid"] for key, raw in found.items()}
-            self.feed.listed(resource, "", present, self.cluster.version)
-
-    async def once(self, key: Key = IRIS) -> Result:
-        """Let the watches tell all there is, then run one pass."""
-        self._watch()
-        return await self.reconciler.reconcile(key)
-
-    async def attempt(self, key: Key = IRIS) -> Result | ReconcileError:
-        """Run one pass; what it fails of is told in the status, as the workers do."""
-        try:
-            return await self.once(key)
-        except Postponed as error:
-            return error
-        except ReconcileError as error:
-            await self.reconciler.report_failure(key, error)
-            return error
-
     async def place_once(self) -> Result:
         """Run one pass over the ComputeTarget."""
-        self._watch()
+        self.look()
         try:
             return await self.places.reconcile(PLACE)
         except Postponed as error:
@@ -322,14 +249,6 @@ class EdgeWorld:
             if self.is_ready(key) and result == RequeueAfter(INTERVAL_SECONDS):
                 return
             self.pass_time(15)
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time go by in Azure and here."""
-        self.azure.clock.advance(seconds)
-        self.clock.seconds += seconds
-
-    def record(self, subject: Subject, event: Event) -> None:
-        self.events.append(event)
 
 
 APPLICATION = {"tenantId": TENANT, "clientId": CLIENT, "secretRef": {"name": "azure"}}

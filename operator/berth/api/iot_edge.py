@@ -156,9 +156,17 @@ class Rollout(ApiModel):
     """Share of failing devices beyond which the rollout stops and goes back."""
 
 
-_OUTPUTS = "'/messages/modules/' + self.module.name + '/'"
-_INPUTS = """'BrokeredEndpoint("/modules/' + self.module.name + '/inputs/'"""
+def outputs_of(edge: str) -> str:
+    """Return, in CEL as `edge` is, what routes from the module of these settings begin with."""
+    return f"'/messages/modules/' + {edge}.module.name + '/'"
 
+
+def inputs_of(edge: str) -> str:
+    """Return, in CEL as `edge` is, how ways into the module of these settings begin."""
+    return f"""'BrokeredEndpoint("/modules/' + {edge}.module.name + '/inputs/'"""
+
+
+_OUTPUTS, _INPUTS = outputs_of("self"), inputs_of("self")
 _EVERY_OUTPUT = "['/*', '/messages/*', '/messages/modules/*']"
 
 

@@ -7,7 +7,7 @@ from berth.api.aks import AksTarget
 from berth.api.base import ApiModel, ListMap, Rule
 from berth.api.common import EnvVar, ObjectRef, Target
 from berth.api.fpga import FpgaTarget
-from berth.api.iot_edge import IotEdgeTarget
+from berth.api.iot_edge import IotEdgeTarget, inputs_of, outputs_of
 from berth.api.serving import (
     Auth,
     AuthMode,
@@ -29,8 +29,7 @@ _FPGA_BY_DEFAULT = FpgaTarget()
 _PINNED = "(@sha256:[0-9a-f]{64}|:[^/:@]+)$"
 _ROUTES_OF = "self.iotEdge.routes"
 _ROUTES = "(has(self.iotEdge) && has(self.iotEdge.routes))"
-_OUTPUTS = "'/messages/modules/' + self.iotEdge.module.name + '/'"
-_INPUTS = """'BrokeredEndpoint("/modules/' + self.iotEdge.module.name + '/inputs/'"""
+_OUTPUTS, _INPUTS = outputs_of("self.iotEdge"), inputs_of("self.iotEdge")
 _BERTH_SERVES = "!has(self.image) || (has(self.imageServer) && self.imageServer == 'Berth')"
 _FEATURIZER = "(has(self.fpga) && has(self.fpga.featurizer))"
 _DEFAULT_LIMITS = " && ".join(

@@ -22,6 +22,8 @@ from berth.core.errors import Terminal
 from berth.plan.azure_errors import Kind, Verdict
 
 _REFUSED_SECONDS = 60.0
+_YOUNG_SECONDS = 60.0
+"""A token that is refused so soon is not to blame: another would be refused too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,27 @@ def identity(credentials: Credentials, client_secret: str | None, environment: M
     return Identity(tenant, client, client_secret, "" if client_secret else token_file)
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A token, and when it was given first."""
+
+    token: str
+    at: float
+
+
 class SignIn(AsyncTokenCredential):
     """Gets tokens one after the other, and asks for none for a while after a refusal.
 
-    Azure's credentials let every client and every call ask again, whatever was answered before.
+    Azure's credentials let every client and every call ask again, whatever was answered before; and they keep
+    a token until it expires, whoever refuses it.
     """
 
-    def __init__(self, credential: AsyncTokenCredential, clock: Callable[[], float] = time.monotonic) -> None:
-        self._credential = credential
+    def __init__(
+        self, make: Callable[[], AsyncTokenCredential], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._make = make
+        self._credential = make()
+        self._given: dict[tuple[str, ...], _Given] = {}
         self._clock = clock
         self._lock = asyncio.Lock()
         self._backoff: Backoff[None] = Backoff(base=1.0, cap=60.0)
@@ -74,7 +89,19 @@ class SignIn(AsyncTokenCredential):
                 raise self._refused(_unreadable(error)) from error
             self._refusal = None
             self._backoff.reset(None)
+            if scopes not in self._given or self._given[scopes].token != token.token:
+                self._given[scopes] = _Given(token.token, self._clock())
             return token
+
+    def discard(self, token: str) -> bool:
+        """Give up a token that a service has refused; tells whether another one is worth a try."""
+        refused = next((each for each in self._given.values() if each.token == token), None)
+        if refused and self._clock() - refused.at < _YOUNG_SECONDS:
+            return False
+        if refused:
+            self._credential = self._make()
+            self._given.clear()
+        return True
 
     async def close(self) -> None:
         """Do nothing: the session is closed by its owner."""
@@ -101,15 +128,16 @@ def sign_in(
     who: Identity, where: Addresses, transport: Transport, clock: Callable[[], float] = time.monotonic
 ) -> SignIn:
     """Return what gets tokens for an identity; nothing is asked yet."""
-    options = {"authority": where.authority, "transport": transport, "retry_total": 0}
-    credential = (
-        ClientSecretCredential(who.tenant_id, who.client_id, who.client_secret, **options)
-        if who.client_secret
-        else WorkloadIdentityCredential(
+    options: dict[str, Any] = {"authority": where.authority, "transport": transport, "retry_total": 0}
+
+    def make() -> AsyncTokenCredential:
+        if who.client_secret:
+            return ClientSecretCredential(who.tenant_id, who.client_id, who.client_secret, **options)
+        return WorkloadIdentityCredential(
             tenant_id=who.tenant_id, client_id=who.client_id, token_file_path=who.token_file, **options
         )
-    )
-    return SignIn(credential, clock)
+
+    return SignIn(make, clock)
 
 
 def _unreadable(error: OSError) -> Verdict:

@@ -12,12 +12,12 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError, ODataV4Format, ServiceRequestError
 from azure.iot.hub import IoTHubConfigurationManager
-from azure.iot.hub.auth import AzureIdentityCredentialAdapter, ConnectionStringAuthentication
+from azure.iot.hub.auth import ConnectionStringAuthentication
 from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics, QuerySpecification
 from azure.iot.hub.protocol.models import ConfigurationQueriesTestInput
+from msrest.authentication import BasicTokenAuthentication
 from msrest.exceptions import ClientException, ClientRequestError, HttpOperationError
 
 from berth.azure.credentials import SignIn
@@ -35,22 +35,22 @@ _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 Object = dict[str, Any]
 
 
-class HeldToken:
-    """Gives the library the token that was got for it: it asks in a thread, where nothing may be awaited."""
+class HeldToken(BasicTokenAuthentication):
+    """Shows the token that was got for it: the library signs in a thread, where nothing may be awaited."""
 
     def __init__(self, sign_in: SignIn) -> None:
+        super().__init__({})
         self._sign_in = sign_in
-        self._token: AccessToken | None = None
 
-    async def refresh(self) -> None:
-        """Get a token, which is asked for only when the last one is about to expire."""
-        self._token = await self._sign_in.get_token(SCOPE)
+    async def refresh(self) -> str:
+        """Get a token, which is asked for only when the last one is about to expire, and return it."""
+        token = (await self._sign_in.get_token(SCOPE)).token
+        self.token = {"access_token": token}
+        return token
 
-    def get_token(self, *scopes: str, **options: Any) -> AccessToken:  # noqa: ANN401, ARG002 - as it is called
-        """Return the token."""
-        if self._token is None:
-            raise ServiceRequestError("No token was asked for")
-        return self._token
+    def discard(self, token: str) -> bool:
+        """Give up a token that the hub has refused; tells whether another one is worth a try."""
+        return self._sign_in.discard(token)
 
 
 class IotHub:
@@ -66,8 +66,7 @@ class IotHub:
         ca_file: str | None = None,
     ) -> None:
         self._token = authentication if isinstance(authentication, HeldToken) else None
-        signed = AzureIdentityCredentialAdapter(authentication, SCOPE) if self._token else authentication
-        manager = IoTHubConfigurationManager(host=host_name, auth=signed)
+        manager = IoTHubConfigurationManager(host=host_name, auth=authentication)
         self._protocol = manager.protocol
         self._protocol.config.connection.timeout = (_CONNECT_SECONDS, _READ_SECONDS)
         self._protocol.config.retry_policy.retries = 0
@@ -131,13 +130,24 @@ class IotHub:
         return (await self._ask("connected", Budget.REGISTRY, call)).body
 
     async def _ask(self, operation: str, budget: Budget, call: Callable[..., Any]) -> Answer:
-        async def send() -> Answer:
-            if self._token:
-                await self._token.refresh()
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, partial(_answered, call, self._host_name))
+        return await self._gate.call(operation, budget, partial(self._send, call))
 
-        return await self._gate.call(operation, budget, send)
+    async def _send(self, call: Callable[..., Any]) -> Answer:
+        """Send a request, and once more with a new token where the hub refuses the one that was kept."""
+        if self._token is None:
+            return await self._carried_out(call)
+        shown = await self._token.refresh()
+        try:
+            return await self._carried_out(call)
+        except HttpResponseError as error:
+            if error.status_code != HTTPStatus.UNAUTHORIZED or not self._token.discard(shown):
+                raise
+        await self._token.refresh()
+        return await self._carried_out(call)
+
+    async def _carried_out(self, call: Callable[..., Any]) -> Answer:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(_answered, call, self._host_name))
 
 
 def _answered(call: Callable[..., Any], host_name: str) -> Answer:

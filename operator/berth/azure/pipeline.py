@@ -1,7 +1,10 @@
 """What each request to the resource manager goes through."""
 
+from http import HTTPStatus
 from importlib.metadata import version
+from typing import Any
 
+from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
     ContentDecodePolicy,
     CustomHookPolicy,
@@ -23,5 +26,21 @@ def policies(credential: SignIn, scope: str) -> list[object]:
         UserAgentPolicy(f"berth/{version('berth')}"),
         CustomHookPolicy(),
         ContentDecodePolicy(),
-        AsyncARMChallengeAuthenticationPolicy(credential, scope),
+        _Authentication(credential, scope),
     ]
+
+
+class _Authentication(AsyncARMChallengeAuthenticationPolicy):
+    """Shows a token; one that is refused is renewed once, since it may have been revoked before its end."""
+
+    def __init__(self, sign_in: SignIn, scope: str) -> None:
+        super().__init__(sign_in, scope)
+        self._sign_in = sign_in
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        """Authorize and send a request."""
+        response = await super().send(request)
+        if response.http_response.status_code != HTTPStatus.UNAUTHORIZED:
+            return response
+        token = request.http_request.headers["Authorization"].removeprefix("Bearer ")
+        return await super().send(request) if self._sign_in.discard(token) else response

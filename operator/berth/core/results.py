@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+INTERVAL_SECONDS = 60.0
+"""Time in which what no watch tells of is seen, such as a change in a portal."""
+SLOW_ROUND_SECONDS = 600.0
+"""Time for which what was well is taken to be so where only a look at each one would tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

@@ -103,7 +103,7 @@ class Workers(Generic[K]):
             await self._tell(key, error)
             self._retry(key, error.retry_after)
             return "error"
-        except Exception as error:
+        except Exception as error:  # a bug that one object meets must not end the worker of all
             logger.exception("A pass failed unexpectedly")
             await self._tell(key, error)
             self._retry(key)
@@ -119,8 +119,7 @@ class Workers(Generic[K]):
     async def _tell(self, key: K, error: Exception) -> None:
         try:
             await self._report(key, error)
-        except Exception:
-            # The failure is told again with the next attempt.
+        except Exception:  # whatever it is: the failure is told again with the next attempt
             logger.exception("A failure could not be reported")
 
     def _retry(self, key: K, at_least: float | None = None) -> None:

@@ -149,7 +149,7 @@ def tell(
             listener.vanished(resource, raw)
         else:
             listener.changed(resource, raw)
-    except Exception:
+    except Exception:  # an object may hold what nobody thought of
         metadata = raw.get("metadata", {})
         about = {name: metadata.get(name, "") for name in ("namespace", "name", "uid")}
         logger.exception("Cannot understand a %s", resource.kind, extra={"about": about})

@@ -99,6 +99,8 @@ class Verdict:
         return Terminal(self.reason, self.message, self.retry_after)
 
 
+LINKED = "LinkedAuthorizationFailed"
+"""The code of a refusal that is about what a group refers to, such as a subnet, and not about the group."""
 _GOES_AWAY = frozenset({Kind.TRANSIENT, Kind.THROTTLED, Kind.TRANSITIONING, Kind.SUSPECTED})
 _MINUTE = 60.0
 
@@ -117,7 +119,7 @@ TABLE = (
     Row("SubscriptionDisabled", Kind.TERMINAL, Reason.READ_ONLY_DISABLED_SUBSCRIPTION, 5 * _MINUTE),
     Row("MissingSubscriptionRegistration", Kind.TERMINAL, Reason.REJECTED, 5 * _MINUTE),
     Row("AuthorizationFailed", Kind.TERMINAL, Reason.AUTHORIZATION_FAILED, _MINUTE),
-    Row("LinkedAuthorizationFailed", Kind.TERMINAL, Reason.AUTHORIZATION_FAILED, _MINUTE),
+    Row(LINKED, Kind.TERMINAL, Reason.AUTHORIZATION_FAILED, _MINUTE),
     Row("ContainerLogNotAvailable", Kind.TRANSIENT, Reason.PROGRESSING_WITH_RETRY),
     Row("ServiceUnavailable", Kind.CAPACITY, Reason.CAPACITY_UNAVAILABLE, 2 * _MINUTE, status=409),
     Row("IotHubNotFound", Kind.TERMINAL, Reason.HUB_NOT_FOUND, _MINUTE),

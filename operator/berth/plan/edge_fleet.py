@@ -1,7 +1,7 @@
 """What a hub shows: the deployments of one ModelDeployment, and how many devices do what."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -112,6 +112,10 @@ class Live:
             own.get(OFFLINE),
             is_close=False,
         )
+
+    def counts_of(self, desired: Desired) -> Counts:
+        """Return what the hub has counted of a content: who was told of another one does not have it."""
+        return self.counts if self.holds(desired) else replace(self.counts, running=0, failed=0)
 
     def relabelled(self, labels: Mapping[str, str]) -> dict[str, Any]:
         """Return it with more labels, as the hub is told of it."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from berth.api.conditions import ConditionType
 from berth.api.iot_edge import Rollout
-from berth.core.results import RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, RequeueAfter, Result
 from berth.plan.edge_deployment import Desired
 from berth.plan.edge_fleet import Live
 from berth.plan.edge_rollout import Create, Decision, Phase, Step, decide
@@ -14,8 +14,6 @@ from berth.plan.edge_status import Fleet, edge_draft, known_stage
 from berth.plan.report import Draft, Event, is_ready, worked
 from berth.plan.subject import Subject
 
-INTERVAL_SECONDS = 60.0
-"""Time in which a change in the portal, or of the fleet, is seen."""
 SOON_SECONDS = 5.0
 BUSY_SECONDS = 10.0
 """Time between two looks while something changes."""

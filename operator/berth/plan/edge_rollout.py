@@ -4,7 +4,7 @@ What the hub shows is all that is remembered: a label on the deployment tells th
 deployment tells which content was refused. Only since when a stage is healthy is in the status.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -136,10 +136,10 @@ def decide(
     """Decide on the next step; `live` are our deployments, `counts` speak of the current one."""
     current = current_of(desired, live)
     earlier = [each for each in live if each is not current]
-    base = next((each for each in earlier if each.labels.get(STAGE, COMPLETE) == COMPLETE), None)
-    if base and base.labels.get(REFUSED) == desired.attempt:
-        leaving = [current] if current else [each for each in earlier if each is not base]
+    if kept := returned_to(desired, live):
+        leaving = [current] if current else [each for each in earlier if each is not kept]
         return Decision(Phase.RETURNED, tuple(map(Remove, leaving)))
+    base = _base_of(desired, live)
     priority = max([desired.priority, *(each.priority for each in earlier)])
     if current is None:
         first = Stage(0) if rollout else WHOLE
@@ -157,9 +157,22 @@ def decide(
     return _staged(rollout, current, priority, counts=counts, known=known, now=now)
 
 
-def current_of(desired: Desired, live: Iterable[Live]) -> Live | None:
+def current_of(desired: Desired, live: Sequence[Live]) -> Live | None:
     """Return the deployment that has the content that is wanted."""
     return next((each for each in live if each.id in desired.ids and each.holds(desired)), None)
+
+
+def returned_to(desired: Desired, live: Sequence[Live]) -> Live | None:
+    """Return the deployment that the devices went back to, where the content that is wanted was refused."""
+    base = _base_of(desired, live)
+    return base if base and base.labels.get(REFUSED) == desired.attempt else None
+
+
+def _base_of(desired: Desired, live: Sequence[Live]) -> Live | None:
+    """Return the deployment that all devices had before the content that is wanted."""
+    current = current_of(desired, live)
+    complete = (each for each in live if each.labels.get(STAGE, COMPLETE) == COMPLETE)
+    return next((each for each in complete if each is not current), None)
 
 
 def stage_of(live: Live, rollout: Rollout | None) -> Stage:

@@ -97,17 +97,16 @@ def surge(subject: FpgaSubject, image: ScoringImage, children: Children, room: R
     waits for a device that somebody else got first.
     """
     deployment = own(subject, children).get(DEPLOYMENTS)
-    if deployment is None or isinstance(room, Uncounted):
+    if deployment is None:
         return 0
-    has_room = room.replicas(subject.device.count) > 0
+    has_room = isinstance(room, Room) and room.replicas(subject.device.count) > 0
     serving = serving_hash(subject, kept_image(subject, image, observed=deployment))
     if deployment["metadata"]["annotations"].get(SERVING) != serving:
         return int(has_room)
-    present = int(_present_surge(deployment))
-    comes_free = has_room or room.ending > 0
-    if comes_free or not room.pending or cluster.is_serving(subject, read_rollout(deployment)):
-        return present
-    return 0
+    may_wait_for_ever = isinstance(room, Uncounted) or (room.pending > 0 and not has_room and not room.ending)
+    if may_wait_for_ever and not cluster.is_serving(subject, read_rollout(deployment)):
+        return 0
+    return int(_present_surge(deployment))
 
 
 def lack(seen: FpgaObservation) -> Cause | None:
@@ -159,7 +158,7 @@ def _no_node(seen: FpgaObservation, room: Room) -> Cause:
     if not scales:
         settled = seen.missing_seconds >= _SETTLING_SECONDS
         reason = Reason.DEVICE_NOT_OFFERED if settled else Reason.COUNTING_DEVICES
-        return Cause(reason, f"{told}: check the node selector and the device plugin")
+        return Cause(reason, f"{told}: check the node selector and the device plugin or driver")
     refused = seen.scaling is not None and seen.scaling.refused
     reason = Reason.NO_CAPACITY if refused else Reason.WAITING_FOR_CAPACITY
     return Cause(reason, f"{told} yet, {room.pending} are waited for{_scaling(seen)}")

@@ -16,7 +16,7 @@ from berth.api.conditions import Reason
 from berth.api.uri import split_uri
 from berth.core.errors import Terminal
 from berth.plan.children import KEY_NAMES, keys_name, wants_keys
-from berth.plan.group_tls import CERTIFICATE, PRIVATE_KEY, certificate_digest
+from berth.plan.group_tls import CERTIFICATE, PRIVATE_KEY, flaw
 from berth.plan.sources import Source, sources
 from berth.plan.subject import Subject
 
@@ -123,15 +123,15 @@ def key_files(subject: Subject, content: Content) -> Entries | None:
 
 
 def certificate_files(subject: Subject, content: Content) -> Entries | None:
-    """Return certificate and key, where they come out of a Secret; raises Terminal for what is none."""
+    """Return certificate and key, where a Secret holds them; raises Terminal where no server takes them."""
     tls = subject.spec.tls
     if tls is None or tls.secret_ref is None:
         return None
     name, reason = tls.secret_ref.name, Reason.CERTIFICATE_INVALID
     entries = _entries(content.secrets, "Secret", name, reason)
     files = {key: _entry(entries, "Secret", name, key, reason) for key in (CERTIFICATE, PRIVATE_KEY)}
-    if certificate_digest(files) is None:
-        raise Terminal(reason, f"Secret {name} holds no certificate in {CERTIFICATE}", _LOOK_AGAIN_SECONDS)
+    if wrong := flaw(files):
+        raise Terminal(reason, f"Secret {name} {wrong}", _LOOK_AGAIN_SECONDS)
     return files
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from berth.api.conditions import ConditionStatus, ConditionType
-from berth.core.results import RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, RequeueAfter, Result
 from berth.plan.container_group import Desired
 from berth.plan.group_changes import Json, Update, Way, is_stopped, merged_tags
 from berth.plan.group_names import tags_of
@@ -15,8 +15,6 @@ from berth.plan.group_status import Observation, group_draft, slow_event
 from berth.plan.report import Draft, Event, is_ready, worked
 from berth.plan.subject import Subject
 
-INTERVAL_SECONDS = 60.0
-"""Time in which a change in the portal, or of content, is seen."""
 DELETION_POLL_SECONDS = 3.0
 
 _POLL_SECONDS = 5.0

@@ -7,7 +7,6 @@ from typing import Any
 
 from berth.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from berth.api.status import AciStatus, ModelStatus
-from berth.plan.azure_errors import AzureError, classify
 from berth.plan.causes import Cause, Fetched, model_failed
 from berth.plan.group_causes import containers, fetched, first_cause
 from berth.plan.group_changes import Way
@@ -42,8 +41,6 @@ class Observation:
     """Whether the endpoint says that it is ready; None where it was not asked."""
     golden: Golden | None = None
     """How the golden request ended; None while it has not been answered."""
-    failure: AzureError | None = None
-    """How the last operation on the group failed."""
     room: Room | None = None
     ahead: Ahead = NOBODY
     """How many others wait for room before this one."""
@@ -51,7 +48,7 @@ class Observation:
 
 def group_draft(subject: Subject, seen: Observation, now: datetime) -> Draft:
     """Say how the container group fares."""
-    cause = _cause(seen)
+    cause = first_cause(seen.group, seen.logs) if seen.group else None
     found = fetched(seen.group, seen.logs) if seen.group else None
     verdict = _timed(subject, _verdict(subject, seen, cause, now), now)
     details = [
@@ -91,16 +88,6 @@ def slow_event(subject: Subject, draft: Draft) -> Event | None:
     if not late or any(message.endswith((_STILL, _WAS)) for message in known):
         return None
     return Event("SlowDeployment", late[0], is_warning=True)
-
-
-def _cause(seen: Observation) -> Cause | None:
-    """Return why the group does not serve; its containers tell more than the end of the operation."""
-    if seen.group and (found := first_cause(seen.group, seen.logs)):
-        return found
-    if seen.failure is None:
-        return None
-    verdict = classify(seen.failure)
-    return Cause(verdict.reason, verdict.message)
 
 
 def _verdict(

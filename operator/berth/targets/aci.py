@@ -12,12 +12,13 @@ from berth.api.conditions import Reason
 from berth.core.backoff import Backoff
 from berth.core.errors import Gone, Immutable, Postponed, Terminal, Transient
 from berth.core.keys import Key
-from berth.core.results import Done, RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, SLOW_ROUND_SECONDS, Done, RequeueAfter, Result
 from berth.plan import group_plan
 from berth.plan.causes import FETCH_CONTAINER
 from berth.plan.container_group import Desired, Recipe, desired_group
 from berth.plan.group_causes import init_containers, telling
 from berth.plan.group_changes import Update, Way, update
+from berth.plan.group_content import certificate_files
 from berth.plan.group_endpoint import observed_root, readiness_url
 from berth.plan.group_names import Owner
 from berth.plan.group_plan import Delete, Plan, Put, Sight, Start, Step, Tag
@@ -36,7 +37,7 @@ from berth.targets.aci_content import Contents
 from berth.targets.aci_groups import left_groups, read_groups
 from berth.targets.aci_line import Lines
 from berth.targets.aci_listing import Listings
-from berth.targets.aci_memory import SLOW_ROUND_SECONDS, Known, Memory
+from berth.targets.aci_memory import Known, Memory
 from berth.targets.aci_refusals import Refusals
 from berth.targets.azure import Places, Site
 from berth.targets.base import Cluster
@@ -97,7 +98,7 @@ class AciTarget:
             raise
         except Transient as error:
             if await self._serves_on(subject):
-                wait = error.retry_after or group_plan.INTERVAL_SECONDS
+                wait = error.retry_after or INTERVAL_SECONDS
                 raise Postponed(error.message, wait) from error
             raise
 
@@ -107,6 +108,7 @@ class AciTarget:
         memory = self._memories.setdefault(subject.key, Memory(site))
         memory.begin_pass(site)
         content = await self._contents.read(subject, site)
+        certificate_files(subject, content)  # what no server takes is told before Azure is asked for anything
         recipe = Recipe(subject, site.place, await self._contents.cluster(), content)
         recipe = replace(recipe, slot=told_slot(recipe))
         key = await self._contents.fingerprint_key()
@@ -195,7 +197,7 @@ class AciTarget:
         return self._clock() - known.at < SLOW_ROUND_SECONDS if answers is None else answers
 
     async def _steady(self, site: Site, recipe: Recipe, key: bytes) -> Sight | None:
-        """Go by the list where all was well before and nothing in it differs."""
+        """Go by the list, which shows neither crash nor stop, where all was well and is as it was."""
         subject, known = recipe.subject, self._memories[recipe.subject.key].known
         if known is None or known.uid != subject.metadata.uid or not is_ready(subject):
             return None
@@ -252,7 +254,8 @@ class AciTarget:
     ) -> Golden | None:
         if subject.spec.validation and change.way is Way.NOTHING and is_serving(group):
             certificate = observed_certificate(group)
-            return self._golden.outcome(subject, observed_root(group), desired.fingerprint, certificate)
+            root = observed_root(group)
+            return self._golden.outcome_of_group(subject, root, desired.fingerprint, certificate)
         self._golden.forget(subject.key)
         return None
 

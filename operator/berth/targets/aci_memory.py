@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from berth.core.results import SLOW_ROUND_SECONDS
 from berth.plan.group_changes import Update, Way
 from berth.plan.group_recovery import Setback, has_ended, is_due, is_given_up, setback
 from berth.plan.group_slots import Work
 from berth.plan.subject import Subject
 from berth.targets.azure import Site
-
-SLOW_ROUND_SECONDS = 600.0
-"""A list shows neither a crash nor a stop: each group is read this often at least."""
 
 Json = Mapping[str, Any]
 

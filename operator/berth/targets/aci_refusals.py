@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from berth.api.compute_target import AciPlace
 from berth.api.conditions import Reason
 from berth.core.errors import Terminal
+from berth.plan.azure_errors import LINKED
 from berth.targets.azure import Site
 
 _OF_ALL = frozenset(
@@ -40,7 +42,7 @@ class Refusals:
         try:
             yield
         except Terminal as error:
-            if error.reason in _OF_ALL:
+            if error.reason in _OF_ALL and _is_of_all(site.place, error):
                 self._told[_key(site)] = _Refusal(self._clock(), error)
             raise
         self._told.pop(_key(site), None)
@@ -52,6 +54,15 @@ class Refusals:
             del self._told[_key(site)]
             return None
         return refusal.error if refusal else None
+
+
+def _is_of_all(place: AciPlace, error: Terminal) -> bool:
+    """Tell whether a refusal is about the place, and not about what one ModelDeployment alone refers to."""
+    if not error.message.startswith(LINKED):
+        return True
+    registries = place.defaults.registries or ()
+    shared = filter(None, [place.defaults.subnet_id, *(registry.identity for registry in registries)])
+    return any(each.lower() in error.message.lower() for each in shared)
 
 
 def _key(site: Site) -> tuple[str, str]:

@@ -44,13 +44,15 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What an outcome is about; `serving` is the hash that the Pods carry which are to answer."""
+    """What an outcome is about; `serving` tells what is to answer from what did before."""
 
     uid: str
     generation: int
-    url: str
+    root: str
     serving: str
-    certificate: bytes | None
+    pods: str = ""
+    """Label selector of the Pods that may answer, if any do."""
+    certificate: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -69,20 +71,31 @@ class GoldenRequests:
         self._wake = wake
         self._attempts: dict[Key, _Attempt] = {}
 
-    def outcome(
-        self, subject: Subject, root: str, serving: str, certificate: bytes | None = None
-    ) -> Golden | None:
+    def outcome(self, subject: Subject, root: str, serving: str) -> Golden | None:
         """Return the last outcome for the current generation, or None and start asking.
 
-        `root` is the URL that the path of the request follows, `certificate` the SHA-256 of the one that it
-        must show by HTTPS.
+        `root` is the URL that the path of the request follows, `serving` the hash that the Pods carry which
+        are to answer there.
         """
+        metadata, pods = subject.metadata, pod_selector(subject)
+        return self._outcome(subject, _Question(metadata.uid, metadata.generation, root, serving, pods))
+
+    def outcome_of_group(
+        self, subject: Subject, root: str, fingerprint: str, certificate: bytes | None
+    ) -> Golden | None:
+        """Return the same for a container group, which answers alone.
+
+        `certificate` is the SHA-256 of the one that it must show by HTTPS.
+        """
+        uid, generation = subject.metadata.uid, subject.metadata.generation
+        question = _Question(uid, generation, root, fingerprint, certificate=certificate)
+        return self._outcome(subject, question)
+
+    def _outcome(self, subject: Subject, question: _Question) -> Golden | None:
         validation = subject.spec.validation
         if validation is None or subject.spec.suspend or holds(subject, ConditionType.VALIDATED):
             self.forget(subject.key)
             return None
-        url = f"{root}{validation.request.path}"
-        question = _Question(subject.metadata.uid, subject.metadata.generation, url, serving, certificate)
         attempt = self._attempts.get(subject.key)
         if attempt is None or attempt.question != question:
             self.forget(subject.key)
@@ -120,9 +133,8 @@ class GoldenRequests:
                     "Content-Type": validation.request.content_type,
                     **await self._authorization(subject),
                 }
-                answer = await self._call(
-                    question.url, validation.request.body, headers, question.certificate
-                )
+                url = f"{question.root}{validation.request.path}"
+                answer = await self._call(url, validation.request.body, headers, question.certificate)
         except TimeoutError:
             return _unanswered(f"got no answer within {validation.timeout_seconds} s")
         except ReconcileError as error:
@@ -130,7 +142,9 @@ class GoldenRequests:
         return judge(validation.expect, answer)
 
     async def _earlier_pod(self, question: _Question, subject: Subject) -> str | None:
-        pods = await self._api.list(PODS, subject.metadata.namespace, labels=pod_selector(subject))
+        if not question.pods:
+            return None
+        pods = await self._api.list(PODS, subject.metadata.namespace, labels=question.pods)
         return next(earlier_pods(pods.items, question.serving), None)
 
     async def _authorization(self, subject: Subject) -> dict[str, str]:

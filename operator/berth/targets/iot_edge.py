@@ -10,7 +10,7 @@ from berth.api.serving import DeletionPolicy
 from berth.api.status import FailingDevice
 from berth.core.errors import Gone, Postponed, Terminal, Transient
 from berth.core.keys import Key
-from berth.core.results import Done, RequeueAfter, Result
+from berth.core.results import INTERVAL_SECONDS, SLOW_ROUND_SECONDS, Done, RequeueAfter, Result
 from berth.plan import edge_plan, edge_query
 from berth.plan.edge_deployment import Desired, Recipe, desired_deployment, needed
 from berth.plan.edge_fleet import (
@@ -25,7 +25,7 @@ from berth.plan.edge_fleet import (
     rivals,
     untold_devices,
 )
-from berth.plan.edge_plan import BUSY_SECONDS, INTERVAL_SECONDS, Plan, Sight, rollout_of
+from berth.plan.edge_plan import BUSY_SECONDS, Plan, Sight, rollout_of
 from berth.plan.edge_rollout import (
     REFUSED,
     Create,
@@ -34,6 +34,7 @@ from berth.plan.edge_rollout import (
     Update,
     current_of,
     document,
+    returned_to,
     wants_devices,
 )
 from berth.plan.edge_status import Fleet
@@ -52,7 +53,6 @@ DELETION_POLL_SECONDS = 5.0
 
 _CLOSELY = 100
 """Devices from which on the hub's counts are gone by."""
-_SLOW_ROUND_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class IotEdgeTarget:
             sight = await self._observe(subject)
         except Transient as error:
             memory = self._memories.get(subject.key)
-            if memory and is_ready(subject) and self._clock() - memory.seen_at < _SLOW_ROUND_SECONDS:
+            if memory and is_ready(subject) and self._clock() - memory.seen_at < SLOW_ROUND_SECONDS:
                 raise Postponed(error.message, error.retry_after or INTERVAL_SECONDS) from error
             raise
         self._memories[subject.key].seen_at = self._clock()
@@ -120,13 +120,13 @@ class IotEdgeTarget:
         live = own_deployments(recipe.owner, listing.documents)
         key = await self._contents.fingerprint_key()
         desired = desired_deployment(recipe, self._image, key, [dict(each.document) for each in live])
-        current = current_of(desired, live)
+        counted = current_of(desired, live) or returned_to(desired, live)
         fleet = Fleet(
             room=listing.room(site.place, recipe.cluster),
             rivals=sorted(rivals(recipe.owner, desired.module, listing.documents)),
         )
-        if current is not None:
-            look = await self._look(subject, memory, desired, current)
+        if counted is not None:
+            look = await self._look(subject, memory, desired, counted)
             fleet = replace(fleet, counts=look.counts, failing=look.failing, untold=look.untold)
         return Sight(desired, live, fleet)
 
@@ -173,7 +173,7 @@ class IotEdgeTarget:
         A close look holds until metrics change; it is taken again while the fleet is not well.
         """
         last, about = memory.last, (current.id, current.etag, current.counts)
-        longest = _SLOW_ROUND_SECONDS if is_ready(subject) else BUSY_SECONDS
+        longest = SLOW_ROUND_SECONDS if is_ready(subject) else BUSY_SECONDS
         if last and last.about == about and self._clock() - last.at < longest:
             return last
         try:
@@ -183,8 +183,8 @@ class IotEdgeTarget:
                 memory.last = await self._look_from_afar(memory.site, desired, current)
         except Postponed:
             if last is None or last.about[:2] != about[:2]:
-                return _Look(self._clock(), about, current.counts)
-        return memory.last or _Look(self._clock(), about, current.counts)
+                return _Look(self._clock(), about, current.counts_of(desired))
+        return memory.last or _Look(self._clock(), about, current.counts_of(desired))
 
     async def _look_closely(self, site: HubSite, desired: Desired, current: Live) -> _Look:
         """Read what the agents of all devices say."""
@@ -202,13 +202,13 @@ class IotEdgeTarget:
 
     async def _look_from_afar(self, site: HubSite, desired: Desired, current: Live) -> _Look:
         """Go by what the hub has counted, and read what some of the devices that fail say."""
-        counts = current.counts
+        counts = current.counts_of(desired)
         twins: list[Object] = []
         if counts.failed:
             query = edge_query.failing_twins(current.id, desired.module, desired.version)
             twins = await site.hub.query(query, most=MOST_NAMED)
         failing = failing_devices(twins, desired.module)
-        return _Look(self._clock(), (current.id, current.etag, counts), counts, failing)
+        return _Look(self._clock(), (current.id, current.etag, current.counts), counts, failing)
 
     async def _take(
         self, subject: Subject, site: HubSite, desired: Desired, step: Create | Update | Refuse | Remove

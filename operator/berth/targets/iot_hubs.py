@@ -10,9 +10,9 @@ from berth.api.azure import Cloud, Credentials
 from berth.api.conditions import Reason
 from berth.api.iot_hub import DeviceCounts, IotEdgePlace, IotEdgePlaceStatus
 from berth.core.errors import Gone, Terminal
+from berth.core.results import INTERVAL_SECONDS
 from berth.plan.compute_target_status import Place
 from berth.plan.edge_fleet import owner_of
-from berth.plan.edge_plan import INTERVAL_SECONDS
 from berth.plan.hub_room import HubRoom
 from berth.plan.subject import Subject
 from berth.targets.aci_content import Contents

@@ -62,7 +62,7 @@ class Scorer:
                 await asyncio.sleep(random.uniform(BUSY_SECONDS / 2, BUSY_SECONDS))  # noqa: S311
             except Refusal as refusal:
                 return refusal.status, [refused(refusal, given)]
-            except Exception:
+            except Exception:  # a bug must not have the hub send the message again for ever
                 logger.exception("A message failed")
                 return 500, [refused(Refusal(500, INTERNAL_ERROR), given)]
 

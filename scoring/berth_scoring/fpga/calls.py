@@ -165,7 +165,7 @@ class GrpcPort:
                 return answer(message, context.is_active)
             except Rejected as error:
                 code, told = error.status, error.message
-            except Exception:
+            except Exception:  # a bug takes its call with it, and no other
                 logger.exception("%s failed", name)
                 code, told = grpc.StatusCode.INTERNAL, "An unexpected internal error occurred"
             finally:

@@ -62,7 +62,7 @@ class Gate:
         self._turns.add(turn)
         try:
             yield turn
-        except Exception as error:
+        except Exception as error:  # a run that is ended raises whatever its runtime makes of that
             if not turn.overdue:
                 raise
             limit = self._limits.timeout_milliseconds

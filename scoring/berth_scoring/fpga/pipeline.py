@@ -93,7 +93,7 @@ class Pipeline:
                 raise Rejected(StatusCode.CANCELLED, "the client has gone")
             try:
                 return self._run(images, turn.options)
-            except Exception as error:
+            except Exception as error:  # whatever the runtime of a device makes of a failure
                 if turn.overdue:
                     raise
                 self._device.suspect()

@@ -2,9 +2,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aci_hours import clear_up
-from aci_world import Clock, World
+from aci_world import World
 from azure_emulator import configured
 from azure_judge import Record
+from azure_world import Clock
 
 from berth.azure.connection import Connection
 from berth_sandbox.azure.clock import Clock as Standing

@@ -7,8 +7,10 @@ from aci_hours import spend
 from aci_world import PLACE, SPEC, World, place_spec
 from azure_clients import asked
 from azure_emulator import SUBSCRIPTION, group_id
+from certificates import pair
 
-from berth.plan.resources import COMPUTE_TARGETS
+from berth.core.keys import Key
+from berth.plan.resources import COMPUTE_TARGETS, SECRETS
 from berth_sandbox.azure.faults import Refuse
 from berth_sandbox.azure.simulation import Behaviour, Simulation
 
@@ -44,6 +46,23 @@ async def test_what_the_region_does_not_have_is_told_in_azures_words(
     assert told["message"].startswith(words)
     assert asked(world.azure)["ContainerGroups_CreateOrUpdate"] <= 7
     world.apply(SPEC)
+    await spend(world, MINUTE)
+    assert world.is_ready
+
+
+async def test_a_certificate_with_the_key_of_another_never_reaches_azure(world: World) -> None:
+    entries = pair("iris").entries | {"tls.key": pair("rose", seed="another").key}
+    world.put_data(SECRETS, Key("demo", "cert"), entries)
+    world.apply(SPEC | {"tls": {"secretRef": {"name": "cert"}}})
+    await spend(world, MINUTE)
+
+    told = world.condition("Stalled")
+    assert told["reason"] == "CertificateInvalid"
+    assert told["message"].startswith("Secret cert holds a private key in tls.key that is not that of ")
+    of_the_place = {"Token", "ContainerGroups_ListByResourceGroup", "Location_ListUsage"}
+    assert asked(world.azure).keys() <= of_the_place
+
+    world.put_data(SECRETS, Key("demo", "cert"), pair("iris").entries)
     await spend(world, MINUTE)
     assert world.is_ready
 

@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from aci_world import IRIS, PLACE, SPEC, Killed, World, place_spec
+from aci_world import PLACE, SPEC, World, place_spec
 from azure_emulator import group_id
+from azure_world import IRIS, Killed
 
 from berth.core.errors import ReconcileError
 from berth.core.keys import Key

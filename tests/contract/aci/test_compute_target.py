@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from aci_world import IRIS, PLACE, World, place_spec
+from aci_world import PLACE, World, place_spec
 from azure_clients import asked
+from azure_world import IRIS
 
 from berth.core.errors import Gone, Terminal
 from berth.plan.observed import FINALIZER

@@ -3,9 +3,10 @@
 from unittest.mock import AsyncMock
 
 import pytest
-from aci_world import IRIS, PLACE, SPEC, Killed, World, place_spec
+from aci_world import PLACE, SPEC, World, place_spec
 from azure_clients import asked
 from azure_emulator import SECRET, group_id
+from azure_world import IRIS, Killed
 
 from berth.core.errors import Terminal
 from berth.core.keys import Key

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from aci_hours import spend
-from aci_world import SPEC, Killed, World
+from aci_world import SPEC, World
+from azure_world import Killed
 
 LOCKED = SPEC | {"auth": {"mode": "Key"}}
 CHANGED = LOCKED | {"env": [{"name": "A", "value": "b"}]}

@@ -2,13 +2,13 @@
 
 import asyncio
 import base64
-from hashlib import sha256
 
 import pytest
 from aci_hours import spend
 from aci_world import SPEC, World
 from azure_clients import asked
-from container_groups import CERTIFICATE, IDENTITY
+from certificates import pair
+from container_groups import IDENTITY
 
 from berth.core.keys import Key
 from berth.plan.resources import CONFIG_MAPS, SECRETS
@@ -222,8 +222,8 @@ async def test_a_golden_request_has_to_pass_first(world: World) -> None:
 
 
 async def test_by_tls_the_group_is_asked_for_the_certificate_of_the_secret(world: World) -> None:
-    first, second = CERTIFICATE, CERTIFICATE.replace("aXJpcw==", "cm9zZQ==")
-    world.put_data(SECRETS, Key("demo", "cert"), {"tls.crt": first, "tls.key": "k"})
+    first, second = pair("iris"), pair("rose")
+    world.put_data(SECRETS, Key("demo", "cert"), first.entries)
     world.apply(SPEC | {"tls": {"secretRef": {"name": "cert"}, "hostname": "iris.example.org"}})
     await world.settle(5)
 
@@ -232,14 +232,14 @@ async def test_by_tls_the_group_is_asked_for_the_certificate_of_the_secret(world
     assert world.is_ready, there["status"]
     assert there["status"]["scoringUri"] == "https://iris.example.org/score"
     assert world.asked[-1] == "https://198.18.0.1/readyz"
-    assert world.trusted[-1] == sha256(b"iris").digest()
+    assert world.trusted[-1] == first.digest
 
-    world.put_data(SECRETS, Key("demo", "cert"), {"tls.crt": second, "tls.key": "k"})
+    world.put_data(SECRETS, Key("demo", "cert"), second.entries)
     world.pass_time(60)
     await world.settle(5)
 
     assert world.is_ready
-    assert world.trusted[-1] == sha256(b"rose").digest()
+    assert world.trusted[-1] == second.digest
     assert world.writes == ["CreateOrUpdate", "CreateOrUpdate"]
 
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from aci_world import IRIS, PLACE, SPEC, World, place_spec
+from aci_world import PLACE, SPEC, World, place_spec
 from azure_emulator import SUBSCRIPTION
+from azure_world import IRIS
 
 from berth.core.keys import Key
 from berth.plan.resources import COMPUTE_TARGETS, MODEL_DEPLOYMENTS

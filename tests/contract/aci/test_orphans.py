@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aci_world import GRACE_SECONDS, IRIS, PLACE, SPEC, Killed, World, place_spec
+from aci_world import GRACE_SECONDS, PLACE, SPEC, World, place_spec
 from azure_clients import asked
 from azure_emulator import group_id
+from azure_world import IRIS, Killed
 
 from berth.core.errors import Transient
 from berth.core.keys import Key

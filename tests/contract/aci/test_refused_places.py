@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 from aci_hours import spend
-from aci_world import PLACE, World, place_spec
+from aci_world import PLACE, SPEC, World, place_spec
 from azure_clients import asked
 from azure_emulator import CLIENT, RESOURCE_GROUP, SECRET, SUBSCRIPTION, TENANT
+from container_groups import SUBNET
 
 from berth.plan.resources import COMPUTE_TARGETS
 from berth_sandbox.azure.directory import Application
@@ -131,6 +132,33 @@ async def test_a_region_without_room_is_told_and_the_place_is_still_of_use(world
     await spend(world, 300)
     assert world.is_ready
     assert world.condition("RegionAvailable", COMPUTE_TARGETS, PLACE)["status"] == "True"
+
+
+def forbid_subnet(world: World) -> None:
+    """Refuse as Azure does whoever may make groups and not join the subnet."""
+    words = f"The client may make groups, however it may not join the linked scope(s) '{SUBNET.upper()}'."
+    world.azure.faults.add(Refuse(403, "LinkedAuthorizationFailed", words), "PUT", times=None)
+
+
+async def test_a_subnet_of_one_deployment_alone_says_nothing_of_the_place(world: World) -> None:
+    forbid_subnet(world)
+    world.apply(SPEC | {"aci": {"subnetId": SUBNET}})
+    await spend(world, 120)
+    assert world.condition("Stalled")["reason"] == "AuthorizationFailed"
+    assert world.condition("Ready", COMPUTE_TARGETS, PLACE)["status"] == "True"
+    assert world.condition("CredentialsAccepted", COMPUTE_TARGETS, PLACE)["status"] == "True"
+
+
+async def test_a_subnet_that_the_place_names_concerns_all(world: World) -> None:
+    forbid_subnet(world)
+    spec = place_spec(world.endpoint)
+    world.put(
+        COMPUTE_TARGETS, PLACE, {"spec": spec | {"aci": spec["aci"] | {"defaults": {"subnetId": SUBNET}}}}
+    )
+    world.apply()
+    await spend(world, 120)
+    for told in (world.condition("Stalled"), world.condition("Stalled", COMPUTE_TARGETS, PLACE)):
+        assert told["reason"] == "AuthorizationFailed"
 
 
 async def test_what_nobody_tries_any_more_is_forgotten(world: World) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from azure_clients import Watch, asked, cloud_at, groups_of, token_file
-from azure_emulator import CLIENT, RESOURCE_GROUP, SECRET, TENANT
+from azure_emulator import CLIENT, RESOURCE_GROUP, SECRET, SUBSCRIPTION, TENANT
 
 from berth.api.azure import Credentials
 from berth.api.common import ObjectRef
 from berth.api.conditions import Reason
 from berth.azure.connection import Connection
 from berth.azure.container_groups import ContainerGroups
-from berth.core.errors import Terminal, Transient
+from berth.core.errors import Gone, Terminal, Transient
 from berth_sandbox.azure.cloud import Azure
 from berth_sandbox.azure.configuration import configure
 from berth_sandbox.azure.faults import CutConnection, Refuse
@@ -21,6 +21,10 @@ from berth_sandbox.azure.server import Endpoint
 
 UNKNOWN = "99999999-0000-4000-8000-000000000009"
 TOKEN = "/oauth2/"
+NOWHERE = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}"
+    "/providers/Microsoft.ContainerInstance/containerGroups/none"
+)
 
 
 def credentials(tenant: str = TENANT, client: str = CLIENT) -> Credentials:
@@ -188,6 +192,39 @@ async def test_many_calls_without_a_token_ask_for_one(azure: Azure, groups: Cont
 
     assert all(isinstance(result, Transient) for result in results)
     assert asked(azure) == {"Token": 1}
+
+
+async def test_a_token_that_was_revoked_is_renewed_at_once(
+    azure: Azure, connection: Connection, endpoint: Endpoint, watch: Watch
+) -> None:
+    groups = await groups_of(connection, endpoint)
+    cloud = cloud_at(endpoint)
+    resources = await connection.resources(SUBSCRIPTION, cloud, credentials(), SECRET)
+    await listed(groups)
+    with pytest.raises(Gone):
+        await resources.get(NOWHERE, "2023-05-01")
+    azure.directory.signing_key = "another" * 8
+    watch.now += 60
+
+    await listed(groups)
+    with pytest.raises(Gone):
+        await resources.get(NOWHERE, "2023-05-01")
+
+    assert asked(azure)["Token"] == 2
+
+
+async def test_tokens_that_are_refused_one_after_the_other_are_not_asked_for_each_time(
+    azure: Azure, groups: ContainerGroups, watch: Watch
+) -> None:
+    azure.faults.add(Refuse(401, "InvalidAuthenticationToken"), "GET", "/resourceGroups/", times=100)
+    for _ in range(10):
+        await refused(groups)
+    assert asked(azure)["Token"] == 1
+
+    watch.now += 60
+    for _ in range(10):
+        await refused(groups)
+    assert asked(azure)["Token"] == 2
 
 
 async def test_an_ill_authority_does_not_open_the_circuit(

@@ -1,8 +1,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from aci_world import Clock
 from azure_emulator import RESOURCE_GROUP, SUBSCRIPTION
+from azure_world import Clock
 from iot_edge_world import DEVICES, EdgeWorld
 from iot_hub_emulator import HUB, hub
 

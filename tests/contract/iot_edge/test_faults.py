@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from aci_world import Killed
 from azure_emulator import CLIENT
+from azure_world import IRIS, Killed
 from container_groups import IMAGE
-from iot_edge_world import APPLICATION, DEVICES, IRIS, MODEL, PLACE, EdgeWorld, edge_spec, place_spec
+from iot_edge_world import APPLICATION, DEVICES, MODEL, PLACE, EdgeWorld, edge_spec, place_spec
 from iot_hub_emulator import KEY, base_content
 
 from berth.core.errors import Postponed, ReconcileError, Terminal
@@ -266,7 +266,7 @@ async def test_a_connection_string_that_does_not_open_the_hub_stalls_and_is_not_
     assert world.condition("Stalled")["reason"] == reason
     assert (error.retry_after or 0) >= 60
     await world.place_once()
-    assert world.condition("Stalled", PLACE, COMPUTE_TARGETS)["reason"] == reason
+    assert world.condition("Stalled", COMPUTE_TARGETS, PLACE)["reason"] == reason
     world.put(COMPUTE_TARGETS, PLACE, {"spec": place_spec(world.endpoint)})
     await ready(world)
 
@@ -280,13 +280,13 @@ async def test_a_revoked_policy_stalls_and_recovers(world: EdgeWorld) -> None:
     await world.settle(2)
     assert world.condition("Stalled")["reason"] == "AuthenticationFailed"
     await world.place_once()
-    assert world.condition("CredentialsAccepted", PLACE, COMPUTE_TARGETS)["status"] == "False"
+    assert world.condition("CredentialsAccepted", COMPUTE_TARGETS, PLACE)["status"] == "False"
     asked = len(world.azure.requests)
     world.apply(key=OTHER)
     for key in (IRIS, OTHER):
         await world.attempt(key)
     assert len(world.azure.requests) == asked
-    assert world.condition("Stalled", OTHER)["reason"] == "AuthenticationFailed"
+    assert world.condition("Stalled", key=OTHER)["reason"] == "AuthenticationFailed"
     policies["iothubowner"] = revoked
     world.pass_time(60)
     await ready(world)
@@ -298,7 +298,7 @@ async def test_a_hub_of_the_basic_tier_is_named(world: EdgeWorld) -> None:
     await world.settle(2)
     assert world.condition("Stalled")["reason"] == "TierNotSupported"
     await world.place_once()
-    assert world.condition("Stalled", PLACE, COMPUTE_TARGETS)["reason"] == "TierNotSupported"
+    assert world.condition("Stalled", COMPUTE_TARGETS, PLACE)["reason"] == "TierNotSupported"
     world.hub.sku = Sku("S1")
     world.pass_time(300)
     await ready(world)
@@ -317,7 +317,7 @@ async def test_a_hub_that_no_one_knows_is_named(world: EdgeWorld) -> None:
     assert isinstance(error, Terminal)
     assert error.reason == "HubNotFound"
     await world.place_once()
-    assert world.condition("HubAvailable", PLACE, COMPUTE_TARGETS)["reason"] == "HubNotFound"
+    assert world.condition("HubAvailable", COMPUTE_TARGETS, PLACE)["reason"] == "HubNotFound"
 
 
 async def test_an_application_with_a_secret_may_sign_in(world: EdgeWorld) -> None:
@@ -327,6 +327,11 @@ async def test_an_application_with_a_secret_may_sign_in(world: EdgeWorld) -> Non
     world.put(COMPUTE_TARGETS, PLACE, {"spec": spec})
     world.apply()
     await ready(world)
+    world.azure.directory.signing_key = "another" * 8  # whoever holds an earlier token is refused
+    world.pass_time(60)
+    assert not isinstance(await world.attempt(), ReconcileError)
+    assert world.is_ready()
+    assert len(world.azure.requests.of("Token")) == 2
 
 
 @pytest.mark.parametrize("number", range(1, 8))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from azure_emulator import CLIENT, RESOURCE_GROUP, SUBSCRIPTION
-from iot_edge_world import APPLICATION, DEVICES, IRIS, MODEL, PLACE, EdgeWorld, edge_spec, place_spec
+from azure_world import IRIS
+from iot_edge_world import APPLICATION, DEVICES, MODEL, PLACE, EdgeWorld, edge_spec, place_spec
 from iot_hub_emulator import HUB
 
 from berth.core.keys import Key
@@ -123,9 +124,9 @@ async def test_two_models_on_the_same_devices_do_not_disturb_each_other(world: E
     assert set(told[AGENT]["modules"]) == {"iris", "predictor"}
     routes = sorted(name.rpartition("-")[0] or name for name in told[EDGE_HUB]["routes"])
     assert routes == ["iris-results", "predictor-results", "upstream"]
-    world.delete(PREDICTOR)
+    world.delete(key=PREDICTOR)
     await world.settle(4, PREDICTOR)
-    assert world.get(PREDICTOR) is None
+    assert world.get(key=PREDICTOR) is None
     assert world.module_of("press-1")
 
 
@@ -213,7 +214,7 @@ async def test_the_compute_target_tells_what_is_used_and_free(world: EdgeWorld) 
     world.hub.fare(["press-3"], online=False)
     world.pass_time(60)
     await world.place_once()
-    there = world.get(PLACE, COMPUTE_TARGETS)
+    there = world.get(COMPUTE_TARGETS, PLACE)
     assert there is not None
     assert there["status"]["iotEdge"] == {
         "tier": "Standard",
@@ -221,8 +222,8 @@ async def test_the_compute_target_tells_what_is_used_and_free(world: EdgeWorld) 
         "deployments": {"own": 1, "used": 2, "limit": 100},
         "devices": {"connected": 3, "all": 4},
     }
-    assert world.condition("Ready", PLACE, COMPUTE_TARGETS)["status"] == "True"
-    assert world.condition("HubAvailable", PLACE, COMPUTE_TARGETS)["status"] == "True"
+    assert world.condition("Ready", COMPUTE_TARGETS, PLACE)["status"] == "True"
+    assert world.condition("HubAvailable", COMPUTE_TARGETS, PLACE)["status"] == "True"
 
 
 @pytest.mark.parametrize("passes", [20])
@@ -247,7 +248,7 @@ async def test_azure_tells_tier_and_units_to_an_identity(world: EdgeWorld) -> No
         COMPUTE_TARGETS, PLACE, {"spec": place_spec(world.endpoint, iotEdge=edge, credentials=APPLICATION)}
     )
     await world.place_once()
-    there = world.get(PLACE, COMPUTE_TARGETS)
+    there = world.get(COMPUTE_TARGETS, PLACE)
     assert there is not None
     assert (there["status"]["iotEdge"]["tier"], there["status"]["iotEdge"]["units"]) == ("Standard", 4)
     edge["resourceId"] = f"{hub}-2"
@@ -255,4 +256,4 @@ async def test_azure_tells_tier_and_units_to_an_identity(world: EdgeWorld) -> No
         COMPUTE_TARGETS, PLACE, {"spec": place_spec(world.endpoint, iotEdge=edge, credentials=APPLICATION)}
     )
     await world.place_once()
-    assert world.condition("Stalled", PLACE, COMPUTE_TARGETS)["reason"] == "HubNotFound"
+    assert world.condition("Stalled", COMPUTE_TARGETS, PLACE)["reason"] == "HubNotFound"

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from aci_world import Killed
+from azure_world import IRIS, Killed
 from container_groups import IMAGE
-from iot_edge_world import DEVICES, IRIS, MODEL, EdgeWorld, edge_spec
+from iot_edge_world import DEVICES, MODEL, EdgeWorld, edge_spec
 
 from berth_sandbox.azure.iot_hub.modules import ModuleBehaviour
 
@@ -93,6 +93,8 @@ async def test_a_version_that_fails_goes_back_and_is_not_tried_again(world: Edge
     assert "press-2: " in problem["message"]
     images = [(world.module_of(device) or {})["settings"]["image"] for device in DEVICES]
     assert images == ["team/scorer:1"] * 3
+    counts = {name: world.edge().get(name) for name in ("targeted", "applied", "running", "outOfDate")}
+    assert counts == {"targeted": 3, "applied": 3, "running": 0, "outOfDate": 3}
     assert [each.reason for each in world.events].count("RolloutFailed") == 1
     before = len(world.writes)
     world.restart()

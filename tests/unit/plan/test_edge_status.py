@@ -10,7 +10,7 @@ from edge_deployments import CLUSTER, NOW, desired, edge_spec, place, shown
 from berth.api.conditions import Reason
 from berth.api.iot_edge import Rollout, RolloutStage
 from berth.api.status import FailingDevice
-from berth.core.results import RequeueAfter
+from berth.core.results import INTERVAL_SECONDS, RequeueAfter
 from berth.plan.edge_fleet import (
     Counts,
     Live,
@@ -22,7 +22,7 @@ from berth.plan.edge_fleet import (
     rivals,
     untold_devices,
 )
-from berth.plan.edge_plan import BUSY_SECONDS, INTERVAL_SECONDS, SOON_SECONDS, Sight, plan
+from berth.plan.edge_plan import BUSY_SECONDS, SOON_SECONDS, Sight, plan
 from berth.plan.edge_rollout import REFUSED, WHOLE, Create, Stage
 from berth.plan.edge_status import Fleet, known_stage
 from berth.plan.group_names import Owner
@@ -297,3 +297,13 @@ def test_a_rival_is_who_claims_the_module_in_a_layer_or_a_base() -> None:
         "layer",
         "base",
     ]
+
+
+def test_of_another_content_what_the_hub_counted_is_not_taken_for_this_one() -> None:
+    results = {"results": {"berthRunning": 90, "berthFailed": 4, "berthOffline": 6}}
+    system = {"results": {"targetedCount": 100, "appliedCount": 100}}
+    live = Live({**CREATED, "systemMetrics": system, "metrics": results})
+    assert live.counts_of(WANTED) == Counts(100, 100, 90, 4, 6, is_close=False)
+    other = live.counts_of(desired(edge_spec(model={**edge_spec()["model"], "version": "9"})))
+    assert other == Counts(100, 100, 0, 0, 6, is_close=False)
+    assert other.out_of_date == 94

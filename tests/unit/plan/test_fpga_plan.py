@@ -260,6 +260,7 @@ def test_a_rollout_that_waits_for_a_device_which_somebody_else_got_replaces_one_
     taken = [pod("iris-1", on="a", **MINE), pod("x", on="a")]
     assert surge(fpga_subject(), IMAGE, there, room([node()], *taken, pod("iris-2", **MINE))) == 0
     assert surge(fpga_subject(), IMAGE, there, room([node()], *taken)) == 1
+    assert surge(fpga_subject(), IMAGE, there, UNCOUNTED) == 0
     ends = [pod("iris-1", on="a", ending=True, **MINE), pod("x", on="a")]
     assert surge(fpga_subject(), IMAGE, there, room([node()], *ends, pod("iris-2", **MINE))) == 1
 
@@ -267,7 +268,7 @@ def test_a_rollout_that_waits_for_a_device_which_somebody_else_got_replaces_one_
 @pytest.mark.parametrize("present", [0, 1])
 def test_news_of_others_devices_changes_nothing_where_all_is_rolled_out(present: int) -> None:
     there = deployed(fpga_subject(surge=present), ready=1)
-    for counted in (room([node()]), room([node(devices=1)], pod("x", on="a"), pod("y"))):
+    for counted in (room([node()]), room([node(devices=1)], pod("x", on="a"), pod("y")), UNCOUNTED):
         assert surge(fpga_subject(), IMAGE, there, counted) == present
 
 

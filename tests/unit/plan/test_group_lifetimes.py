@@ -172,16 +172,11 @@ async def test_a_group_that_is_stopped_and_started_serves_again(service: Service
     assert (await service.verdict(wanted, after=MINUTE))[0] is Reason.READY
 
 
-async def test_an_operation_that_failed_is_told_in_azures_words(service: Service) -> None:
+async def test_a_group_whose_operation_failed_is_told_as_given_up(service: Service) -> None:
     wanted = desired()
     failure = Failure("InaccessibleImage", "The image is not accessible.")
-    accepted = await service.instances.create_or_update(group_id(wanted), wanted.body, failure)
-    assert accepted.operation
-    service.clock.advance(1)
-    document = await service.instances.operation(SUBSCRIPTION, accepted.operation)
-    seen = Observation(await service.get(wanted), failure=AzureError.read(200, document))
-    told = group_draft(subject(aci_spec()), seen, service.clock.now()).conditions[0]
-    assert (told.reason, told.message) == (
-        Reason.IMAGE_PULL_FAILED,
-        "InaccessibleImage: The image is not accessible; it is made again, later each time",
-    )
+    await service.instances.create_or_update(group_id(wanted), wanted.body, failure)
+    reason, message = await service.verdict(wanted, after=1)
+    assert reason is Reason.CONTAINER_FAILED
+    assert message.startswith("Azure says: provisioning Failed, ")
+    assert message.endswith("; it is made again, later each time")

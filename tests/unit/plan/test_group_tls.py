@@ -5,17 +5,23 @@ from typing import Any
 
 import pytest
 import trustme
-from container_groups import CERTIFICATE, CERTIFICATE_DIGEST, CONTENT, aci_spec, desired, place, shown
+from certificates import pair
+from container_groups import CERTIFIED, CONTENT, aci_spec, desired, place, shown
 from container_groups import SUBNET as SUBNET_ID
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from deployments import Spec
 
 from berth.api.conditions import Reason
 from berth.core.errors import Terminal
 from berth.plan.group_content import Content
 from berth.plan.group_endpoint import observed_root
-from berth.plan.group_tls import certificate_digest, observed_certificate
+from berth.plan.group_tls import certificate_digest, flaw, observed_certificate
 from berth_scoring.config import ScoringConfig
 
 SECRET = {"secretRef": {"name": "cert"}}
@@ -88,8 +94,8 @@ def test_a_self_signed_certificate_names_what_callers_use(tls: Spec, aci: Spec, 
 
 def test_a_group_is_known_by_its_certificate() -> None:
     there = shown(desired(aci_spec(tls=SECRET)))
-    assert there["tags"]["berth-certificate"] == CERTIFICATE_DIGEST
-    assert observed_certificate(there) == bytes.fromhex(CERTIFICATE_DIGEST)
+    assert there["tags"]["berth-certificate"] == CERTIFIED.digest.hex()
+    assert observed_certificate(there) == CERTIFIED.digest
 
 
 def test_a_group_that_makes_its_own_is_known_by_none_whatever_it_had_before() -> None:
@@ -108,30 +114,58 @@ def test_a_group_without_tls_has_no_such_tag() -> None:
 
 def test_a_new_certificate_and_a_new_key_are_new_wishes() -> None:
     before = desired(aci_spec(tls=SECRET))
-    other = CERTIFICATE.replace("aXJpcw==", "cm9zZQ==").encode()
-    for content in (
-        with_certificate(tls_crt=other, tls_key=b"tls-secret"),
-        with_certificate(tls_crt=CERTIFICATE.encode(), tls_key=b"new"),
-    ):
+    for other in (pair("rose.example.org"), pair("iris.example.org", seed="another")):
+        content = with_certificate(tls_crt=other.certificate.encode(), tls_key=other.key.encode())
         assert desired(aci_spec(tls=SECRET), content=content).fingerprint != before.fingerprint
+
+
+OWN = CERTIFIED.certificate.encode()
+OWN_KEY = CERTIFIED.key.encode()
+
+
+def locked(key: str) -> bytes:
+    """Return a key that asks for a password."""
+    lock = BestAvailableEncryption(b"password")
+    return load_pem_private_key(key.encode(), None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
 
 
 @pytest.mark.parametrize(
     ("entries", "told"),
     [
-        ({"tls_key": b"k"}, "Secret cert has no key tls.crt"),
-        ({"tls_crt": CERTIFICATE.encode()}, "Secret cert has no key tls.key"),
-        ({"tls_crt": b"\xff", "tls_key": b"k"}, "Secret cert holds no certificate in tls.crt"),
+        ({"tls_key": OWN_KEY}, "has no key tls.crt"),
+        ({"tls_crt": OWN}, "has no key tls.key"),
+        ({"tls_crt": b"\xff", "tls_key": OWN_KEY}, "holds no certificate in tls.crt"),
+        ({"tls_crt": OWN_KEY, "tls_key": OWN_KEY}, "holds no certificate in tls.crt"),
+        ({"tls_crt": OWN[:80] + OWN[90:], "tls_key": OWN_KEY}, "holds no certificate in tls.crt"),
+        ({"tls_crt": OWN + OWN[:80] + OWN[90:], "tls_key": OWN_KEY}, "holds no certificate in tls.crt"),
+        ({"tls_crt": OWN, "tls_key": b"k"}, "holds no private key in tls.key"),
+        ({"tls_crt": OWN, "tls_key": OWN}, "holds no private key in tls.key"),
         (
-            {"tls_crt": CERTIFICATE.replace("aXJpcw==", "a").encode(), "tls_key": b"k"},
-            "Secret cert holds no certificate in tls.crt",
+            {"tls_crt": OWN, "tls_key": locked(CERTIFIED.key)},
+            "holds a private key in tls.key that asks for a password",
+        ),
+        (
+            {"tls_crt": OWN, "tls_key": pair("iris.example.org", seed="another").key.encode()},
+            "holds a private key in tls.key that is not that of the certificate in tls.crt",
         ),
     ],
 )
-def test_what_is_no_certificate_is_refused_before_azure_is_asked(entries: Any, told: str) -> None:
-    with pytest.raises(Terminal, match=told) as refused:
+def test_what_no_server_takes_is_refused(entries: Any, told: str) -> None:
+    with pytest.raises(Terminal) as refused:
         desired(aci_spec(tls=SECRET), content=with_certificate(**entries))
-    assert refused.value.reason is Reason.CERTIFICATE_INVALID
+    assert (refused.value.reason, refused.value.message) == (
+        Reason.CERTIFICATE_INVALID,
+        f"Secret cert {told}",
+    )
+
+
+def test_keys_of_every_kind_are_known() -> None:
+    authority = trustme.CA(key_type=trustme.KeyType.RSA)
+    for kind in trustme.KeyType:
+        issued = authority.issue_cert("iris.example.org", key_type=kind)
+        chain = b"".join(part.bytes() for part in issued.cert_chain_pems)
+        files = {"tls.crt": b"Bag Attributes\n" + chain, "tls.key": issued.private_key_pem.bytes()}
+        assert flaw(files) is None
 
 
 def test_a_missing_secret_is_told() -> None:

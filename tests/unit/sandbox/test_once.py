@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from berth_sandbox.once import made
+from berth_sandbox.once import made, shared
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
@@ -48,3 +48,36 @@ def test_a_failure_leaves_nothing_that_looks_finished(tmp_path: Path, kind: str)
         made(tmp_path / "it", fail)
     assert not (tmp_path / "it").exists()
     assert made(tmp_path / "it", Path.touch).is_file()
+
+
+def test_only_who_is_alone_clears_up(tmp_path: Path) -> None:
+    cleared: list[str] = []
+    lock = tmp_path / "lock"
+    with shared(lock, lambda: cleared.append("first")):
+        with shared(lock, lambda: cleared.append("second")):
+            pass
+        with shared(lock, lambda: cleared.append("third")):
+            pass
+    with shared(lock, lambda: cleared.append("fourth")):
+        pass
+    assert cleared == ["first", "fourth"]
+
+
+def test_nobody_joins_while_it_is_cleared_up(tmp_path: Path) -> None:
+    seen: list[str] = []
+    joining = threading.Thread(target=lambda: join(seen, tmp_path / "lock"))
+
+    def clear() -> None:
+        joining.start()
+        joining.join(0.2)
+        seen.append("cleared")
+
+    with shared(tmp_path / "lock", clear):
+        joining.join(5)
+        seen.append("done")
+    assert seen == ["cleared", "joined", "done"]
+
+
+def join(seen: list[str], lock: Path) -> None:
+    with shared(lock, lambda: seen.append("alone")):
+        seen.append("joined")

@@ -131,6 +131,18 @@ async def test_nothing_is_asked_while_a_replica_of_an_earlier_spec_still_answers
     assert world.times == [3]
 
 
+@in_virtual_time
+async def test_where_a_container_group_answers_no_pods_are_looked_at() -> None:
+    world = World(GOOD)
+    world.cluster.put(PODS, replica("iris-old", "old"))
+    certificate = b"\x01" * 32
+    world.golden.outcome_of_group(VALIDATED, "https://198.18.0.1", "new", certificate)
+    await asyncio.sleep(2)
+    outcome = world.golden.outcome_of_group(VALIDATED, "https://198.18.0.1", "new", certificate)
+    assert outcome == Golden(ConditionStatus.TRUE, "The golden request passed")
+    assert world.asked == [(0, "https://198.18.0.1/score")]
+
+
 CHANGES: dict[str, dict[str, Any]] = {
     "generation": {"of": VALIDATED.model_copy(update={"metadata": subject(generation=2).metadata})},
     "uid": {"of": VALIDATED.model_copy(update={"metadata": subject(uid="uid-2").metadata})},

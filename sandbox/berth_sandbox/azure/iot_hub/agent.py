@@ -149,12 +149,12 @@ class Situation:
 
     def plan(self) -> Plan:
         """Return what the agent does about this situation; earlier ones are worked out first."""
-        todo, situation = [], self
+        unplanned, situation = [], self
         while situation.known_plan is None and situation.parent:
-            todo.append(situation)
+            unplanned.append(situation)
             situation = situation.parent
-        for waiting in reversed(todo):
-            waiting.known_plan = waiting.worked_out(_parent(waiting))
+        for each in reversed(unplanned):
+            each.known_plan = each.worked_out(_parent(each))
         assert self.known_plan
         return self.known_plan
 

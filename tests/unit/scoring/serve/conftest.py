@@ -122,6 +122,13 @@ class ScoringProcess:
         self.process.send_signal(number)
         return self.process.wait(20)
 
+    def wait_said(self, line: str) -> None:
+        """Wait for a line of the log that may come a moment after an answer."""
+        end = time.monotonic() + 20
+        while line not in self.log:
+            assert time.monotonic() < end, self.log
+            time.sleep(0.02)
+
     def wait_ready(self) -> None:
         end = time.monotonic() + 30
         while time.monotonic() < end and self.process.poll() is None:

@@ -1,5 +1,6 @@
 """What only a real process shows: threads, signals, start and end."""
 
+import http.client
 import json
 import signal
 import threading
@@ -439,3 +440,32 @@ def test_sklearn_and_onnx_models_are_served_side_by_side(
         assert server("POST", f"/v1/models/{name}:predict", body).json == {"predictions": [0, 2]}
     info = server("GET", "/metrics").body.decode()
     assert 'berth_scoring_model_info{format="onnx",name="two",version="2"} 1.0' in info
+
+
+@pytest.mark.parametrize("is_busy", [False, True], ids=["idle", "busy"])
+def test_an_event_loop_that_ends_by_a_bug_ends_the_process_as_failed(start: Any, is_busy: bool) -> None:
+    script = f"""
+    import asyncio, threading, time, uvicorn
+
+    def init():
+        uvicorn.Server.on_tick = on_tick
+
+    async def on_tick(server, counter):
+        if busy.is_set() or not {is_busy}:
+            raise RuntimeError("a bug of the server's own")
+        return False
+
+    busy = threading.Event()
+
+    def run(data):
+        busy.set()
+        while True:
+            try: time.sleep(0.1)
+            except Exception: pass
+    """
+    server = start(script, ready=is_busy, requests={"timeoutMilliseconds": 300})
+    if is_busy:
+        with pytest.raises((OSError, http.client.HTTPException)):
+            server("POST", "/score")
+    assert server.process.wait(20) == 1
+    assert "RuntimeError: a bug of the server's own" in server.log

@@ -194,7 +194,7 @@ def test_a_device_starts_without_a_network_from_what_it_keeps(
     file_server.answers = [no_network]
     server = start(**device | {"models": [model(f"{file_server.url}/m.bin")]})
     assert server.score() == "weights"
-    assert "Edge hub: the workload API does not answer" in server.log
+    server.wait_said("Edge hub: the workload API does not answer")
     assert server.stop() == 0
 
 

@@ -99,7 +99,7 @@ class _Reader:
         self.place += token.kind is not Kind.END
         return token
 
-    def skip(self, *words: str) -> bool:
+    def accept(self, *words: str) -> bool:
         """Go on if the word is one of these."""
         found = self.word.says(*words)
         self.place += found
@@ -112,16 +112,16 @@ class _Reader:
 
     def query(self) -> Query:
         self.expect("SELECT")
-        columns = () if self.skip("*") else tuple(self.separated(self.column))
+        columns = () if self.accept("*") else tuple(self.separated(self.column))
         self.expect("FROM")
         collection = ".".join(self.path())
         if collection not in COLLECTIONS:
             raise QueryError(f"'{collection}' is no collection.")
         where = Condition(expressions.constant(True))
-        return Query(collection, columns, self.whole_condition() if self.skip("WHERE") else where)
+        return Query(collection, columns, self.whole_condition() if self.accept("WHERE") else where)
 
     def column(self) -> Column:
-        if self.skip("COUNT"):
+        if self.accept("COUNT"):
             self.expect("(")
             self.expect(")")
             return Column(self.alias() or "count")
@@ -129,7 +129,7 @@ class _Reader:
         return Column(self.alias() or path[-1], path)
 
     def alias(self) -> str:
-        return self.name() if self.skip("AS") else ""
+        return self.name() if self.accept("AS") else ""
 
     def whole_condition(self) -> Condition:
         read = self.disjunction()
@@ -137,20 +137,20 @@ class _Reader:
 
     def disjunction(self) -> Expression:
         parts = [self.conjunction()]
-        while self.skip("OR"):
+        while self.accept("OR"):
             self.operators.add("OR")
             parts.append(self.conjunction())
         return expressions.some(parts) if len(parts) > 1 else parts[0]
 
     def conjunction(self) -> Expression:
         parts = [self.negation()]
-        while self.skip("AND"):
+        while self.accept("AND"):
             self.operators.add("AND")
             parts.append(self.negation())
         return expressions.every(parts) if len(parts) > 1 else parts[0]
 
     def negation(self) -> Expression:
-        if not self.skip("NOT"):
+        if not self.accept("NOT"):
             return self.predicate()
         self.operators.add("NOT")
         return expressions.negated(self.nested(self.negation))
@@ -161,15 +161,15 @@ class _Reader:
             sign = self.next().text
             self.operators.add(sign)
             return expressions.compared(sign, left, self.operand())
-        if self.skip("NIN") or (self.word.says("NOT") and self.skip_not_in()):
+        if self.accept("NIN") or (self.word.says("NOT") and self.accept_not_in()):
             self.operators.add("NIN")
             return expressions.negated(expressions.among(left, self.array()))
-        if self.skip("IN"):
+        if self.accept("IN"):
             self.operators.add("IN")
             return expressions.among(left, self.array())
         return left
 
-    def skip_not_in(self) -> bool:
+    def accept_not_in(self) -> bool:
         found = self.words[self.place + 1].says("IN")
         self.place += 2 * found
         return found
@@ -177,7 +177,7 @@ class _Reader:
     def operand(self) -> Expression:
         if self.word.kind in {Kind.STRING, Kind.NUMBER} or self.word.says("[", *CONSTANTS):
             return expressions.constant(self.constant())
-        if self.skip("("):
+        if self.accept("("):
             read = self.nested(self.disjunction)
             self.expect(")")
             return read
@@ -209,7 +209,7 @@ class _Reader:
 
     def separated(self, read: Callable[[], T]) -> list[T]:
         found = [read()]
-        while self.skip(","):
+        while self.accept(","):
             found.append(read())
         return found
 
@@ -235,7 +235,7 @@ class _Reader:
 
     def path(self) -> Path:
         names = [self.name()]
-        while self.skip("."):
+        while self.accept("."):
             names.append(self.name())
         return tuple(names)
 
