@@ -24,7 +24,8 @@ def uses(row: Capability) -> Iterator[tuple[str, dict[str, Any]]]:
     elif row.value:
         yield row.path, {row.path: row.value}
     elif row.keys_other_than:
-        yield row.path, {row.path: {"nvidia.com/gpu": 1}}
+        other = next(key for key in ("ephemeral-storage", "nvidia.com/gpu") if key not in row.keys_other_than)
+        yield row.path, {row.path: {other: 1}}
     else:
         below = (f"{row.path}.", f"{row.path}[")
         inside = [path for path in LEAVES if path == row.path or path.startswith(below)]

@@ -113,12 +113,6 @@ RULES: list[Example] = [
     ),
     ("no classifier follows fpga.featurizer SSDVGG", "FPGA", {"fpga.featurizer": "SSDVGG"}, {"model": None}),
     (
-        "remove extended resources from resources.limits",
-        "FPGA",
-        {"resources.limits": {"cpu": "2", "fpga.example.com/arria10": 1}},
-        {"resources.limits": {"cpu": "2", "hugepages-2Mi": "4Mi"}},
-    ),
-    (
         "aks.progressDeadlineSeconds (default 600) must be greater",
         "AKS",
         {"probes.startup.budgetSeconds": 600},

@@ -44,8 +44,8 @@ CARD = "fpga.example.com/arria10"
         ),
         pytest.param(
             {"fpga.device.resourceName": CARD, "resources.limits": {CARD: 1}},
-            "on FPGA each replica gets its devices by fpga.device",
-            "remove extended resources from resources.limits",
+            "spec.resources.limits other than cpu, memory and ephemeral-storage is not available on",
+            "on FPGA, fpga.device and the ComputeTarget give devices and huge pages; remove them",
             id="the device once more",
         ),
         pytest.param(

@@ -232,7 +232,10 @@ VALUES: dict[str, list[Case]] = {
     "waitSeconds": [Case(604_800, {".percent": 10, **FLEET})],
     "rollout.stages": [Case([{"percent": 10}], FLEET)],
     "maxFailedPercent": [Case(20, FLEET)],
-    "featurizer": [Case(name) for name in ("ResNet50", "ResNet152", "DenseNet121", "VGG16", "SSDVGG")],
+    "featurizer": [
+        *(Case(name) for name in ("ResNet50", "ResNet152", "DenseNet121", "VGG16")),
+        Case("SSDVGG", {"model": None}),
+    ],
     "inputTensor": [Case("images")],
     "outputTensor": [Case("classifier_1/resnet_v1_50/predictions/Softmax:0")],
     "batchSize": [Case(1), Case(256)],

@@ -41,7 +41,8 @@ class Capability:
         if self.value:
             return f"spec.{self.path} {self.value}"
         if self.keys_other_than:
-            return f"spec.{self.path} other than {' and '.join(self.keys_other_than)}"
+            *others, last = self.keys_other_than
+            return f"spec.{self.path} other than {', '.join(others)} and {last}"
         return f"spec.{self.path}"
 
     @property
@@ -115,6 +116,12 @@ CAPABILITIES: tuple[Capability, ...] = (
         IN_CLUSTER,
         "remove them, or use target AKS",
         keys_other_than=("cpu", "memory"),
+    ),
+    Capability(
+        "resources.limits",
+        frozenset({Target.AKS}),
+        "on FPGA, fpga.device and the ComputeTarget give devices and huge pages; remove them",
+        keys_other_than=("cpu", "memory", "ephemeral-storage"),
     ),
     Capability("scaling.replicas", IN_CLUSTER, _ONE_CONTAINER),
     Capability(

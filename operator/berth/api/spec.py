@@ -189,12 +189,6 @@ class ModelDeploymentSpec(ApiModel):
             "no classifier follows fpga.featurizer SSDVGG, which gives classes itself: remove model",
         ),
         Rule(
-            "self.target != 'FPGA' || !has(self.resources.limits)"
-            " || !self.resources.limits.exists(name, name.contains('/'))",
-            "on FPGA each replica gets its devices by fpga.device and the ComputeTarget:"
-            " remove extended resources from resources.limits",
-        ),
-        Rule(
             "self.target != 'FPGA' || has(self.computeTargetRef)"
             " || (has(self.fpga) && has(self.fpga.device.resourceName))",
             "target FPGA needs computeTargetRef with the name of a ComputeTarget of kind FPGA,"
