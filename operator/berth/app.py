@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -55,6 +55,8 @@ _PLACE_WORKERS = 2
 _SILENCE_SECONDS = 400.0
 _WORK_SECONDS = 300.0
 _LAG_SECONDS = 10.0
+_DEVICE_NEWS_SECONDS = 1.0
+"""Every Pod with a device is news for all who use some: a burst of them becomes one pass of each."""
 
 
 def _now() -> datetime:
@@ -177,7 +179,7 @@ class Operator:
             refusals=refusals,
             sweeper=self._make_sweeper(api, places, contents, listings),
             hubs=hubs,
-            pools=PoolLook(self._counts, self._place_queue.add),
+            pools=PoolLook(self._counts, _soon(self._place_queue)),
             users=self._feed.users,
             clock=_now,
         )
@@ -225,7 +227,7 @@ class Operator:
             image=image,
             stock=self._settings.featurizers,
             runtimes=self._runtimes,
-            wake=self._queue.add,
+            wake=_soon(self._queue),
         )
         return aks, fpga
 
@@ -334,3 +336,7 @@ class Operator:
 
 def _silence(watch: Watch | Informer) -> Check:
     return Check(f"watch:{watch.resource.plural}", lambda: watch.age, _SILENCE_SECONDS)
+
+
+def _soon(queue: WorkQueue[Key]) -> Callable[[Key], None]:
+    return partial(queue.add_after, delay=_DEVICE_NEWS_SECONDS)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,8 @@ PACKAGE_OF = {
     # buildah remembers in its store that it was here once, and then fails without it.
     "/usr/lib/podman/netavark": "netavark",
 }
-LOAD_GENERATOR = "wrk"
+LOAD_GENERATORS = {"wrk": "wrk", "h2load": "nghttp2-client"}
+"""What asks as fast as a server can answer, over HTTP and over gRPC, and the packages that hold it."""
 START_POLICY = Path("/usr/sbin/policy-rc.d")
 OTHERWISE = "or install Docker and kind and start the Docker daemon"
 
@@ -40,21 +41,24 @@ def ensure(runner: Runner | None = None) -> None:
         _install_all(missing, runner)
 
 
-def ensure_load_generator(runner: Runner | None = None) -> None:
-    """Install the program that measures requests per second, or say how to."""
-    if shutil.which(LOAD_GENERATOR):
+def ensure_load_generators(runner: Runner | None = None) -> None:
+    """Install the programs that measure requests per second, or say how to."""
+    missing = _missing(LOAD_GENERATORS)
+    if not missing:
         return
+    names = " ".join(missing)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise SandboxError(
-            f"Missing here: {LOAD_GENERATOR}. "
-            f"Install it, on Debian by `sudo apt-get install {LOAD_GENERATOR}`."
-        )
-    _install_all([LOAD_GENERATOR], runner)
+        raise SandboxError(f"Missing here: {names}. Install it, on Debian by `sudo apt-get install {names}`.")
+    _install_all(missing, runner)
 
 
 def missing_packages() -> list[str]:
     """List the packages whose programs are not on this machine."""
-    return sorted(package for program, package in PACKAGE_OF.items() if not shutil.which(program))
+    return _missing(PACKAGE_OF)
+
+
+def _missing(package_of: Mapping[str, str]) -> list[str]:
+    return sorted(package for program, package in package_of.items() if not shutil.which(program))
 
 
 def _install_all(packages: list[str], runner: Runner | None) -> None:

@@ -42,7 +42,7 @@ STAGES = {
     "chart": Stage(_tests("chart"), (binaries.built_all,)),
     "e2e": Stage(_tests("e2e"), (binaries.built_all, _images)),
     "perf": Stage(
-        (("pytest", "tests/perf", "-q", "-s"),), (binaries.built_all, packages.ensure_load_generator)
+        (("pytest", "tests/perf", "-q", "-s"),), (binaries.built_all, packages.ensure_load_generators)
     ),
 }
 

@@ -16,6 +16,7 @@ from operator_process import Kubelet, Process, User, condition, is_ready, is_sta
 
 from berth.core.keys import Key
 from berth.plan.resources import (
+    COMPUTE_TARGETS,
     DEPLOYMENTS,
     NODES,
     POD_EVENTS,
@@ -27,6 +28,7 @@ from berth.plan.resources import (
 from berth_sandbox.cluster.control_plane import ControlPlane
 
 SETTLED_SECONDS = 1.5
+BURST = 12
 
 Object = dict[str, Any]
 
@@ -84,6 +86,28 @@ async def test_what_is_ready_is_left_alone_whatever_others_do_with_their_devices
     settled = await user.get()
     await asyncio.sleep(SETTLED_SECONDS)
     assert await user.get() == settled
+
+
+async def test_a_burst_of_pods_is_not_a_write_for_each(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    await pool.node("a", BURST)
+    await user.apply(served(pool))
+    await user.until_ready()
+    await pool.status(lambda seen: seen.get("devices", {}).get("free") == BURST)
+    await asyncio.sleep(SETTLED_SECONDS)
+    began, versions = time.monotonic(), set()
+    for number in range(BURST):
+        await pool.hold(f"other-{number}")
+        await asyncio.sleep(0.15)
+        for seen in (await user.get(), await user.client.get(COMPUTE_TARGETS, pool.key)):
+            assert seen is not None
+            versions.add((seen["kind"], seen["metadata"]["resourceVersion"]))
+    seconds = time.monotonic() - began
+    await user.until(lambda there: there["status"]["fpga"]["devices"]["free"] == 0)
+    for kind in ("ModelDeployment", "ComputeTarget"):
+        # One is what was there before; what follows comes at most once a second.
+        assert [each for each, _ in versions].count(kind) <= 1 + seconds
 
 
 async def test_scaling_beyond_the_devices_is_told_before_any_pod_waits(

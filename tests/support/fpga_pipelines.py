@@ -3,10 +3,11 @@
 import http.client
 import io
 import json
+import runpy
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,27 @@ def featurizer_graph(
     )
 
 
+def corner_graph(size: int = 2048) -> bytes:
+    """Return a graph that looks at the first pixel alone, and so takes next to no time."""
+    colours = np.tile(np.eye(3, dtype=np.float32), (1, -(-size // 3)))[:, :size]
+    return graph(
+        [
+            helper.make_node("Slice", ["image", "begin", "end", "axes"], ["corner"]),
+            helper.make_node("Reshape", ["corner", "rows"], ["pixel"]),
+            helper.make_node("MatMul", ["pixel", "colours"], ["flat"]),
+            helper.make_node("Reshape", ["flat", "shape"], ["features"]),
+        ],
+        ("image", ["N", 224, 224, 3]),
+        [("features", ["N", 1, 1, size])],
+        colours=colours,
+        rows=np.array([-1, 3], np.int64),
+        shape=np.array([-1, 1, 1, size], np.int64),
+        axes=np.array([1, 2], np.int64),
+        begin=np.array([0, 0], np.int64),
+        end=np.array([1, 1], np.int64),
+    )
+
+
 def classifier_graph(*, size: int = 2048) -> bytes:
     """Return a graph that names the strongest colour."""
     first = np.zeros((size, CLASSES), np.float32)
@@ -79,6 +101,13 @@ def classifier_graph(*, size: int = 2048) -> bytes:
         [("probabilities", ["N", CLASSES])],
         first=first,
     )
+
+
+def resnet50_graph() -> bytes:
+    """Return the network of the example, which has the shape and the speed of the real one."""
+    builder = runpy.run_path(str(Path(__file__).parents[2] / "examples/flowers/resnet50.py"))
+    content: bytes = builder["build"]().SerializeToString()
+    return content
 
 
 def slow_graph(rounds: int) -> bytes:
@@ -229,6 +258,7 @@ def pipeline_server(
     pipeline: Mapping[str, Any] | None = None,
     digests: Mapping[str, str] = MappingProxyType({}),
     ready: bool = True,
+    prefix: Sequence[str] = (),
     **config: Any,
 ) -> Iterator[PipelineServer]:
     """Fetch the graphs and serve them; without a classifier the featurizer's outputs are sent."""
@@ -262,7 +292,7 @@ def pipeline_server(
     subprocess.run([command, "fetch"], env=environment, check=True, capture_output=True)
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
-            [command, "serve"], env=environment, stdout=output, stderr=subprocess.STDOUT
+            [*prefix, command, "serve"], env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     server = PipelineServer(process, http_port, port, folder)
     try:

@@ -64,13 +64,13 @@ def berth_server(
 @contextmanager
 def running(
     command: Sequence[str], environment: Mapping[str, str], log: Path, port: int, probe: str
-) -> Iterator[None]:
+) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a server until the block ends; it has started when `probe` answers 200."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
         wait_until_ready(process, port, probe, log)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(20)

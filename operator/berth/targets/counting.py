@@ -13,22 +13,28 @@ class Counting(Watches):
     def __init__(self, follow: Follow, clock: Callable[[], float]) -> None:
         super().__init__(follow)
         self._clock = clock
-        self._missing: dict[str, float] = {}
+        self._missing: dict[object, tuple[str, float]] = {}
 
     def room(self, name: str, selector: Mapping[str, str], tolerations: Tolerations) -> Room | Uncounted:
         """Count the devices of a pool.
 
         Raises Postponed where the watches have only begun, Terminal where the cluster has no such devices.
         """
-        room = self._count(name, selector, tolerations)
-        if isinstance(room, Room) and room.total:
-            self._missing.pop(name, None)
-        return room
+        return self._count(name, selector, tolerations)
 
-    def missing_seconds(self, name: str) -> float:
-        """Return for how long nobody has seen such a device; counts from the first question."""
+    def missing_seconds(self, who: object, room: Room) -> float:
+        """Return for how long someone's pool has had no device; counts from the first pass that saw it so."""
         now = self._clock()
-        return now - self._missing.setdefault(name, now)
+        resource, since = self._missing.get(who, ("", now))
+        if room.total or resource != room.resource:
+            since = now
+        self._missing[who] = room.resource, since
+        return now - since
+
+    def forget(self, who: object) -> None:
+        """Tell someone no more."""
+        super().forget(who)
+        self._missing.pop(who, None)
 
     def waiting(self, holder: str) -> Claimant | None:
         """Return a Pod of this holder that waits for a node."""

@@ -119,8 +119,7 @@ class FpgaTarget:
 
     async def _with_news(self, seen: FpgaObservation, room: Room, counting: Counting) -> FpgaObservation:
         """Add for how long devices are missing, and what an autoscaler does about it."""
-        if room.total == 0:
-            seen = replace(seen, missing_seconds=counting.missing_seconds(room.resource))
+        seen = replace(seen, missing_seconds=counting.missing_seconds(seen.subject.key, room))
         if fpga_plan.lack(seen) is None:
             return seen
         return replace(seen, scaling=await self._scaling(seen.subject, counting))

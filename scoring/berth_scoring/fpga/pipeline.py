@@ -79,7 +79,12 @@ class Pipeline:
     def decode(self, images: Sequence[bytes], tensor: str) -> Images:
         """Turn JPEGs into what the featurizer takes."""
         with self._measures.stage("preprocess"):
-            return self._decoder.decode(images, tensor)
+            return self._featurizer.arranged(self._decoder.decode(images, tensor))
+
+    def arrange(self, images: Images) -> Images:
+        """Turn an array of images into what the featurizer takes."""
+        with self._measures.stage("preprocess"):
+            return self._featurizer.arranged(images)
 
     def run(self, images: Images, is_wanted: Callable[[], bool]) -> Tensors:
         """Return the outputs of the last stage by their names in its graph, if they are still wanted."""

@@ -84,7 +84,7 @@ class Prediction:
         if tensor.dtype == wire.DT_FLOAT:
             check_array(shape, self._pipeline.featurizer, name)
             check_batch(shape[0], self._max_batch, name)
-            return floats_of(tensor, name, shape)
+            return self._pipeline.arrange(floats_of(tensor, name, shape))
         if tensor.dtype != wire.DT_STRING:
             expected = "DT_STRING with JPEGs or DT_FLOAT"
             raise invalid(f"tensor {name!r}: expected {expected}, found {dtype_name(tensor.dtype)}")

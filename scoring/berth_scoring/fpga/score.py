@@ -78,7 +78,7 @@ class Score:
         except (TypeError, ValueError) as error:
             raise invalid(f"{FIELD!r}: neither JPEGs in base64 nor arrays of numbers of one shape") from error
         check_array(array.shape, self._pipeline.featurizer, FIELD)
-        return array
+        return self._pipeline.arrange(array)
 
     def _rows(self, outputs: Tensors) -> object:
         signature = self._pipeline.signature

@@ -112,14 +112,18 @@ class FeaturizerStage:
             f" the featurizer {featurizer.name} takes {[-1, *featurizer.image]}"
         )
 
-    def run(self, images: Array, options: Any = None) -> Tensors:  # noqa: ANN401
-        """Return the outputs of the graph for images in the order height, width, channels."""
-        return self.graph.run(self.arrange(images), options)
+    def arranged(self, images: Array) -> Array:
+        """Return images, which come in the order height, width, channels, as the graph takes them."""
+        return np.ascontiguousarray(self.arrange(images))
+
+    def run(self, arranged: Array, options: Any = None) -> Tensors:  # noqa: ANN401
+        """Return the outputs of the graph."""
+        return self.graph.run(arranged, options)
 
     @property
     def blank(self) -> Array:
-        """The smallest batch of images that the graph takes."""
-        return np.zeros((self.graph.input.shape[0] or 1, *self.featurizer.image), np.float32)
+        """The smallest batch of images that the graph takes, arranged for it."""
+        return self.arranged(np.zeros((self.graph.input.shape[0] or 1, *self.featurizer.image), np.float32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,23 +74,36 @@ def test_who_is_not_root_is_told_the_remedy(monkeypatch: pytest.MonkeyPatch) -> 
         packages.ensure()
 
 
-def test_a_missing_load_generator_is_installed(bare_machine: Path) -> None:
-    recorder = Recorder()
-    packages.ensure_load_generator(recorder)
-    assert recorder.commands[-1][-1] == "wrk"
+def put(folder: Path, *programs: str) -> None:
+    for program in programs:
+        (folder / program).write_text("#!/bin/sh\n")
+        (folder / program).chmod(0o755)
 
 
-def test_a_load_generator_that_is_here_is_left_alone(bare_machine: Path) -> None:
-    (bare_machine / "wrk").write_text("#!/bin/sh\n")
-    (bare_machine / "wrk").chmod(0o755)
+def test_missing_load_generators_are_installed(bare_machine: Path) -> None:
     recorder = Recorder()
-    packages.ensure_load_generator(recorder)
+    packages.ensure_load_generators(recorder)
+    assert recorder.commands[-1][-2:] == ("nghttp2-client", "wrk")
+
+
+def test_only_the_load_generator_that_is_missing_is_installed(bare_machine: Path) -> None:
+    put(bare_machine, "wrk")
+    recorder = Recorder()
+    packages.ensure_load_generators(recorder)
+    assert recorder.commands[-1][-1] == "nghttp2-client"
+    assert "wrk" not in recorder.commands[-1]
+
+
+def test_load_generators_that_are_here_are_left_alone(bare_machine: Path) -> None:
+    put(bare_machine, "wrk", "h2load")
+    recorder = Recorder()
+    packages.ensure_load_generators(recorder)
     assert recorder.commands == []
 
 
-def test_who_is_not_root_is_told_to_install_the_load_generator(
+def test_who_is_not_root_is_told_to_install_the_load_generators(
     bare_machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(SandboxError, match="sudo apt-get install wrk"):
-        packages.ensure_load_generator()
+    with pytest.raises(SandboxError, match="sudo apt-get install nghttp2-client wrk"):
+        packages.ensure_load_generators()

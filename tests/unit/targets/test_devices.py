@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,8 +46,13 @@ class World:
     def running(self) -> set[str]:
         return {fields for fields, watch in self.watches.items() if watch.is_running}
 
-    def room(self) -> Room | Uncounted:
-        return self.devices.room(RESOURCE, {}, ())
+    def room(self, **selector: str) -> Room | Uncounted:
+        return self.devices.room(RESOURCE, selector, ())
+
+    def missing(self, who: str, **selector: str) -> float:
+        room = self.room(**selector)
+        assert isinstance(room, Room)
+        return self.devices.missing_seconds(who, room)
 
     async def begin(self, *nodes: Any, waiting: Any = ()) -> None:
         """Ask, and let all watches have told what is there."""
@@ -175,14 +181,37 @@ async def test_where_the_operator_may_not_look_nothing_is_counted(world: World) 
 
 async def test_how_long_devices_are_missing_begins_anew_when_they_were_there(world: World) -> None:
     await world.begin(node("a", 0))
-    assert world.devices.missing_seconds(RESOURCE) == 0
+    assert world.missing("me") == 0
     world.now += 40
-    assert world.devices.missing_seconds(RESOURCE) == 40
+    assert world.missing("me") == 40
     world.watches[""].tell(node("a", 1))
     await settle()
-    world.room()
+    assert world.missing("me") == 0
+    world.now += 40
+    assert world.missing("me") == 0
     world.watches[""].tell(node("a", 0))
-    assert world.devices.missing_seconds(RESOURCE) == 0
+    assert world.missing("me") == 0
+
+
+async def test_a_full_pool_does_not_hide_that_another_with_this_resource_is_empty(world: World) -> None:
+    await world.begin(node("a", 0, labels={"pool": "old"}), node("b", 2, labels={"pool": "new"}))
+    for seconds in (0, 40, 80):
+        assert world.missing("me", pool="old") == seconds
+        assert world.missing("other", pool="new") == 0
+        world.now += 40
+
+
+async def test_who_comes_back_or_asks_for_another_resource_begins_anew(world: World) -> None:
+    await world.begin(node("a", 0))
+    assert world.missing("me") == world.missing("other") == 0
+    world.now += 40
+    world.devices.forget("me")
+    assert world.missing("me") == 0
+    assert world.missing("other") == 40
+    room = world.room()
+    assert isinstance(room, Room)
+    another = replace(room, resource="fpga.example.com/agilex")
+    assert world.devices.missing_seconds("other", another) == 0
 
 
 async def test_the_pod_that_waits_can_be_asked_for(world: World) -> None:

@@ -1,9 +1,7 @@
 """Clients that stall, leave or come in crowds, and a device that goes: a real server goes on."""
 
 import signal
-import socket
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,52 +19,20 @@ from fpga_pipelines import (
     strings,
 )
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from http2_calls import RESET, Http2Connection
 
 from berth_scoring.fpga.wire import prediction_service_pb2 as serving
 
 ONE = serving.PredictRequest(inputs={"images": strings(jpeg())})
 MESSAGE = ONE.SerializeToString()
-HEADERS, SETTINGS, DATA, RESET = 1, 4, 0, 3
-END_HEADERS = 4
 STALLED = 40
 
 
-def frame(kind: int, payload: bytes, flags: int = 0, stream: int = 0) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-
-def header(name: bytes, value: bytes) -> bytes:
-    return bytes([0, len(name)]) + name + bytes([len(value)]) + value
-
-
-def begun_call(port: int) -> socket.socket:
+def begun_call(port: int) -> Http2Connection:
     """Return a connection with a call of whose message only half has been sent."""
-    fields = {
-        b":method": b"POST",
-        b":scheme": b"http",
-        b":path": f"{SERVICE}/Predict".encode(),
-        b":authority": b"localhost",
-        b"te": b"trailers",
-        b"content-type": b"application/grpc",
-    }
-    block = b"".join(header(name, value) for name, value in fields.items())
-    message = b"\0" + len(MESSAGE).to_bytes(4, "big") + MESSAGE[: len(MESSAGE) // 2]
-    connection = socket.create_connection(("localhost", port), timeout=10)
-    connection.sendall(
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-        + frame(SETTINGS, b"")
-        + frame(HEADERS, block, END_HEADERS, stream=1)
-        + frame(DATA, message, stream=1)
-    )
+    connection = Http2Connection(port, f"{SERVICE}/Predict")
+    connection.begin(MESSAGE)
     return connection
-
-
-def frames(connection: socket.socket) -> Iterator[tuple[int, int]]:
-    """Yield kind and stream of what the server sends."""
-    with connection.makefile("rb") as stream:
-        while head := stream.read(9):
-            stream.read(int.from_bytes(head[:3], "big"))
-            yield head[3], int.from_bytes(head[5:9], "big")
 
 
 def future(client: GrpcClient, timeout: float = 30) -> Any:
@@ -108,13 +74,13 @@ def test_clients_that_stall_in_a_message_hold_up_no_one(tmp_path: Path) -> None:
 def test_a_call_whose_message_does_not_come_is_ended(tmp_path: Path) -> None:
     with pipeline_server(tmp_path, requests={"timeoutMilliseconds": 300}) as server:
         with begun_call(server.port) as connection:
-            assert (RESET, 1) in frames(connection)
+            assert any(kind == RESET and stream == 1 for kind, _, stream, _ in connection.frames())
         assert server.client().predict(ONE).outputs
 
 
 def test_who_has_gone_does_not_take_the_device(tmp_path: Path) -> None:
     limits = {"maxQueueWaitMilliseconds": 20_000}
-    with pipeline_server(tmp_path, weights=slow_graph(40), requests=limits) as server:
+    with pipeline_server(tmp_path, weights=slow_graph(200), requests=limits) as server:
         client = server.client()
         before = featurizer_runs(server)
         first = future(client)
@@ -144,7 +110,7 @@ def test_a_crowd_beyond_the_queue_is_told_to_come_again(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_told_to_stop_answers_what_it_has_and_takes_no_more(tmp_path: Path) -> None:
-    with pipeline_server(tmp_path, weights=slow_graph(150)) as server:
+    with pipeline_server(tmp_path, weights=slow_graph(400)) as server:
         client, other = server.client(), server.client()
         stub = health_pb2_grpc.HealthStub(other.channel)
         under_way = future(client)

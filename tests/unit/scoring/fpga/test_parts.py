@@ -110,7 +110,9 @@ def test_weights_in_either_order_and_of_any_batch_are_fed(
     )
     images = np.zeros((4, 224, 224, 3), np.float32)
     images[..., 1] = [[[1]], [[2]], [[3]], [[4]]]
-    assert stage.run(images)["features"][:, 0, 0, :3].tolist() == [[0, at, 0] for at in (1, 2, 3, 4)]
+    assert stage.run(stage.arranged(images))["features"][:, 0, 0, :3].tolist() == [
+        [0, at, 0] for at in (1, 2, 3, 4)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,15 @@ def test_digests_of_weights_and_classifier_are_reported(tmp_path: Path) -> None:
     contents = {"weights": featurizer_graph(), "flowers": classifier_graph()}
     expected = {name: f"sha256:{hashlib.sha256(content).hexdigest()}" for name, content in contents.items()}
     assert {model["name"]: model["digest"] for model in report["models"]} == expected
+
+
+def test_a_server_without_a_pipeline_loads_nothing_of_it() -> None:
+    program = "import sys, berth_scoring.serve, berth_scoring.formats.service; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    assert "berth_scoring.serve" in loaded.split()
+    assert not {"grpc", "PIL", "google.protobuf", "onnxruntime"} & set(loaded.split())
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
