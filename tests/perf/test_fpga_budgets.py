@@ -27,6 +27,7 @@ IDLE_SECONDS = 60
 CHANGES = 500
 
 MOST_MEBIBYTES_MORE = 8
+MOST_REQUESTS_FOR_PODS = 10
 MOST_CPU_MILLISECONDS_PER_CHANGE = 0.3
 
 
@@ -120,6 +121,7 @@ async def test_devices_are_counted_without_the_pods_that_hold_none(
         print(f"counted {took:.1f} s after apply, {more:.1f} MiB more; {len(asked)} requests for Pods")
         print(f"idle for {IDLE_SECONDS} s: {len(idle)} calls; a change of another Pod: {cpu:.2f} ms CPU")
     assert [each["requestURI"] for each in asked if "Selector=" not in each["requestURI"]] == []
+    assert len(asked) <= MOST_REQUESTS_FOR_PODS
     assert idle == []
     assert more <= MOST_MEBIBYTES_MORE
     assert cpu <= MOST_CPU_MILLISECONDS_PER_CHANGE

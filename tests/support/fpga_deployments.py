@@ -31,7 +31,12 @@ def pool(**fields: Any) -> FpgaPlace:
 
 
 def fpga_subject(
-    fields: Spec | None = None, place: FpgaPlace | None = None, *, surge: int = 0, **metadata: Any
+    fields: Spec | None = None,
+    place: FpgaPlace | None = None,
+    *,
+    surge: int = 0,
+    lacking: int = 0,
+    **metadata: Any,
 ) -> FpgaSubject:
     """Give a ModelDeployment named demo/iris in a pool."""
-    return placed(subject(fields or fpga_spec(), **metadata), place or pool(), surge=surge)
+    return placed(subject(fields or fpga_spec(), **metadata), place or pool(), surge=surge, lacking=lacking)

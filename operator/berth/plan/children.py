@@ -83,7 +83,7 @@ def deployment(subject: Subject, image: ScoringImage, *, observed: Mapping[str, 
     serving = serving_hash(subject, image)
     secret = keys_name(subject) if wants_keys(subject) else None
     placement = subject.placement
-    surge = {"maxSurge": placement.surge, "maxUnavailable": 0 if placement.surge else 1}
+    surge = {"maxSurge": placement.surge, "maxUnavailable": 0 if placement.surge else 1 + placement.lacking}
     spec: Json = {
         **({} if is_autoscaled(subject) else {"replicas": subject.spec.scaling.replicas}),
         "selector": {"matchLabels": selector_labels(subject)},

@@ -42,6 +42,8 @@ class FpgaSubject(Subject):
     """Weights for featurizers of which the ComputeTarget has none."""
     surge: int = 0
     """Replicas that a rollout may have too many, since there are devices for them."""
+    lacking: int = 0
+    """Replicas for which there are no devices, while others of its own have theirs."""
 
     @cached_property
     def placement(self) -> Placement:
@@ -71,6 +73,7 @@ class FpgaSubject(Subject):
             + grace_seconds(self.spec.requests.timeout_milliseconds),
             serving={name: _plain(value) for name, value in scheduling.items()},
             surge=self.surge,
+            lacking=self.lacking,
             ports=(grpc, Port("http", PORT, _HTTP_SERVICE_PORT)),
             is_tls=self.spec.tls is not None,
         )
@@ -102,7 +105,12 @@ def pool_device(place: FpgaPlace) -> Device:
 
 
 def placed(
-    subject: Subject, place: FpgaPlace | None, *, stock: tuple[StockWeights, ...] = (), surge: int = 0
+    subject: Subject,
+    place: FpgaPlace | None,
+    *,
+    stock: tuple[StockWeights, ...] = (),
+    surge: int = 0,
+    lacking: int = 0,
 ) -> FpgaSubject:
     """Tell a ModelDeployment where it is."""
     return FpgaSubject(
@@ -112,6 +120,7 @@ def placed(
         place=place,
         stock=stock,
         surge=surge,
+        lacking=lacking,
     )
 
 

@@ -109,6 +109,19 @@ def surge(subject: FpgaSubject, image: ScoringImage, children: Children, room: R
     return int(_present_surge(deployment))
 
 
+def lacking(subject: FpgaSubject, children: Children, room: Room | Uncounted) -> int:
+    """Count the replicas without a device: a rollout that waited for them would never replace the others.
+
+    Where none has one, or nobody knows, what has been decided stays.
+    """
+    deployment = own(subject, children).get(DEPLOYMENTS)
+    if deployment is None:
+        return 0
+    if isinstance(room, Uncounted) or not room.held.get(holder_of(subject)):
+        return _present_lacking(deployment)
+    return _without_device(subject, room)
+
+
 def lack(seen: FpgaObservation) -> Cause | None:
     """Say which devices are missing for the replicas that are wanted; None where there are enough."""
     room = seen.room
@@ -117,11 +130,9 @@ def lack(seen: FpgaObservation) -> Cause | None:
     per_replica = seen.subject.device.count
     if not room.total:
         return _no_node(seen, room)
-    wanted = _wanted_devices(seen)
-    held = room.held.get(holder_of(seen.subject), 0)
-    more = -(-max(0, wanted - held) // per_replica)
-    if more <= room.replicas(per_replica):
+    if not _without_device(seen.subject, room):
         return None
+    wanted, held = _wanted_devices(seen.subject), room.held.get(holder_of(seen.subject), 0)
     told = (
         f"{wanted} devices {room.resource} are wanted, {held} are held: of {room.total} in all "
         f"{room.allocated} are allocated{_by(room.held)}, {room.free} free, {room.pending} waited for"
@@ -229,9 +240,17 @@ def device_counts(room: Room) -> DeviceCounts:
     )
 
 
-def _wanted_devices(seen: FpgaObservation) -> int:
+def _wanted_devices(subject: FpgaSubject) -> int:
     """Count the devices of all replicas: a rollout that replaces one by one needs no more."""
-    return seen.subject.spec.scaling.replicas * seen.subject.device.count
+    return subject.spec.scaling.replicas * subject.device.count
+
+
+def _without_device(subject: FpgaSubject, room: Room) -> int:
+    """Count the replicas that have no device and would get none."""
+    per_replica = subject.device.count
+    wanted, held = _wanted_devices(subject), room.held.get(holder_of(subject), 0)
+    more = -(-max(0, wanted - held) // per_replica)
+    return max(0, more - room.replicas(per_replica))
 
 
 def holder_of(subject: FpgaSubject) -> str:
@@ -251,3 +270,8 @@ def _by(held: Mapping[str, int]) -> str:
 def _present_surge(deployment: Mapping[str, Any]) -> bool:
     rolling = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
     return rolling.get("maxSurge", 1) not in (0, "0")
+
+
+def _present_lacking(deployment: Mapping[str, Any]) -> int:
+    unavailable = deployment["spec"].get("strategy", {}).get("rollingUpdate", {}).get("maxUnavailable", 1)
+    return max(0, unavailable - 1) if isinstance(unavailable, int) else 0

@@ -49,6 +49,8 @@ class Placement:
     supplemental_groups: tuple[int, ...] = ()
     surge: int = 1
     """Replicas that a rollout may have too many; with none it replaces one after the other."""
+    lacking: int = 0
+    """Replicas that cannot come up, for which a rollout without a surge does not wait."""
     ports: tuple[Port, ...] = (HTTP,)
     server: Json = field(default_factory=lambda: {"port": PORT})
     """What the container is told of its place."""

@@ -75,8 +75,10 @@ class FpgaTarget:
             await self._refuse_preemption(subject)
         counting, placement = self._counting(where), where.placement
         room = counting.room(where.device.name, placement.node_selector, placement.tolerations)
-        surge = fpga_plan.surge(where, self._image, self._aks.children(subject), room)
-        where = placed(subject, place, stock=self._stock, surge=surge)
+        children = self._aks.children(subject)
+        surge = fpga_plan.surge(where, self._image, children, room)
+        lacking = fpga_plan.lacking(where, children, room)
+        where = placed(subject, place, stock=self._stock, surge=surge, lacking=lacking)
         observed = await self._aks.observe(where)
         seen = FpgaObservation(where, observed, room, runtime=self._runtime(where, observed.children))
         return seen if isinstance(room, Uncounted) else await self._with_news(seen, room, counting)

@@ -18,6 +18,7 @@ from berth.plan.fpga_plan import (
     Scaling,
     known_runtime,
     lack,
+    lacking,
     plan,
     pool_status,
     scaling_of,
@@ -270,6 +271,17 @@ def test_news_of_others_devices_changes_nothing_where_all_is_rolled_out(present:
     there = deployed(fpga_subject(surge=present), ready=1)
     for counted in (room([node()]), room([node(devices=1)], pod("x", on="a"), pod("y")), UNCOUNTED):
         assert surge(fpga_subject(), IMAGE, there, counted) == present
+
+
+def test_replicas_without_a_device_are_counted_while_others_have_theirs() -> None:
+    of, mine = wanting(3), [pod("iris-1", on="a", **MINE), pod("iris-2", on="a", **MINE)]
+    full, there = room([node()], *mine, pod("iris-3", **MINE)), deployed(of, ready=2)
+    assert lacking(of, {}, full) == 0
+    assert lacking(of, there, full) == 1
+    assert lacking(of, there, room([node(devices=3)], *mine)) == 0
+    assert lacking(of, there, room([node(devices=1)], pod("x", on="a"))) == 0
+    known = deployed(wanting(3, lacking=1), ready=2)
+    assert lacking(of, known, UNCOUNTED) == lacking(of, known, room([node()])) == 1
 
 
 def test_what_the_autoscaler_said_last_counts() -> None:

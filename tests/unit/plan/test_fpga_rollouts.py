@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from berth.plan import children
 from berth.plan.devices import Room, count
-from berth.plan.fpga_plan import surge
+from berth.plan.fpga_plan import lacking, surge
 from berth.plan.resources import DEPLOYMENTS
 
 _PATIENCE = 200
@@ -29,6 +29,7 @@ class Pool:
     waiting: int = 0
     ending: int = 0
     surge: int = 0
+    lacking: int = 0
     least_served: int = field(default=10**6)
 
     @property
@@ -46,7 +47,8 @@ class Pool:
 
     def decide(self, template: Any) -> None:
         """Let the operator write the strategy."""
-        before = children.deployment(fpga_subject(template, surge=self.surge), IMAGE, observed=None).body
+        of = fpga_subject(template, surge=self.surge, lacking=self.lacking)
+        before = children.deployment(of, IMAGE, observed=None).body
         before["metadata"]["generation"] = 2
         before["status"] = {
             "observedGeneration": 2,
@@ -55,13 +57,14 @@ class Pool:
             "availableReplicas": self.old + self.new,
         }
         self.surge = surge(fpga_subject(NEW), IMAGE, {DEPLOYMENTS: before}, self.room())
+        self.lacking = lacking(fpga_subject(NEW), {DEPLOYMENTS: before}, self.room())
 
     def control(self) -> None:
         """Let the Deployment controller make and end replicas by one."""
         total = self.old + self.new + self.waiting
         if self.new + self.waiting < self.replicas and total < self.replicas + self.surge:
             self.waiting += 1
-        least = self.replicas if self.surge else self.replicas - 1
+        least = self.replicas if self.surge else self.replicas - 1 - self.lacking
         if self.old and self.old + self.new > least:
             self.old -= 1
             self.ending += 1
@@ -83,7 +86,7 @@ class Pool:
 
     @property
     def is_done(self) -> bool:
-        return self.old == 0 and self.new == self.replicas
+        return self.old == 0 and self.new == min(self.replicas, self.devices)
 
 
 OLD = fpga_spec(scaling={"replicas": 3})
@@ -126,6 +129,16 @@ def test_a_device_that_somebody_gets_first_stops_no_rollout(spare: int, when: in
         pool.decide(NEW) if move == "decide" else getattr(pool, move)()
     assert pool.is_done
     assert pool.least_served >= 2
+
+
+@given(st.integers(1, 2), _moves)
+def test_replicas_without_a_device_do_not_keep_the_others_from_a_rollout(
+    devices: int, moves: list[str]
+) -> None:
+    pool = Pool(devices=devices, replicas=3, old=devices)
+    roll(pool, moves)
+    assert pool.is_done
+    assert pool.least_served >= devices - 1
 
 
 def test_a_surge_without_a_free_device_would_wait_for_ever() -> None:
