@@ -12,6 +12,9 @@ from berth_sandbox.table import render
 
 Command = tuple[str, ...]
 
+BESIDE = ("--numprocesses=2", "--dist=loadfile")
+"""For stages that wait more than they work: two files at a time, each with servers of its own."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -30,15 +33,15 @@ def _images() -> None:
         images.archive(image)
 
 
-def _tests(folder: str) -> tuple[Command, ...]:
-    return (("pytest", f"tests/{folder}", "-q"),)
+def _tests(folder: str, *options: str) -> tuple[Command, ...]:
+    return (("pytest", f"tests/{folder}", "-q", *options),)
 
 
 STAGES = {
     "check": Stage((("ruff", "format", "--check"), ("ruff", "check"), ("mypy",), ("lint-imports",))),
     "unit": Stage(_tests("unit")),
-    "contract": Stage(_tests("contract")),
-    "apiserver": Stage(_tests("apiserver"), (binaries.built_all,)),
+    "contract": Stage(_tests("contract", *BESIDE)),
+    "apiserver": Stage(_tests("apiserver", *BESIDE), (binaries.built_all,)),
     "chart": Stage(_tests("chart"), (binaries.built_all,)),
     "e2e": Stage(_tests("e2e"), (binaries.built_all, _images)),
     "perf": Stage(
