@@ -143,7 +143,7 @@ def _beside(
     context: Context, loaded: "Loaded", metrics: Metrics, queue: WorkQueue, lifecycle: Lifecycle
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
     if (service := loaded.pipeline) is not None:
-        grace = context.config.requests.timeout_milliseconds / 1000
+        grace = _limits(context.config, context.environment).timeout_milliseconds / 1000
         lifecycle.add(lambda: service.failure)
         return lambda: service.running(lambda: lifecycle.draining, grace)
     if context.config.edge is None:
