@@ -125,7 +125,7 @@ def lacking(subject: FpgaSubject, children: Children, room: Room | Uncounted) ->
 def lack(seen: FpgaObservation) -> Cause | None:
     """Say which devices are missing for the replicas that are wanted; None where there are enough."""
     room = seen.room
-    if isinstance(room, Uncounted):
+    if isinstance(room, Uncounted) or not seen.subject.spec.scaling.replicas:
         return None
     per_replica = seen.subject.device.count
     if not room.total:

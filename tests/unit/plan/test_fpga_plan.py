@@ -139,6 +139,12 @@ def test_an_empty_pool_that_scales_from_zero_is_waited_for(scaling: Any, reason:
     assert scaling is None or found["Ready"].message.endswith(scaling.message)
 
 
+def test_who_wants_no_replica_lacks_no_device() -> None:
+    found = told(wanting(0), room([]), missing_seconds=30.0)
+    assert found["DevicesAvailable"].status is ConditionStatus.TRUE
+    assert "Stalled" not in found
+
+
 def test_devices_that_cannot_be_counted_are_said_to_be_unknown() -> None:
     found = told(wanting(1), UNCOUNTED)["DevicesAvailable"]
     assert found.status is ConditionStatus.UNKNOWN
