@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from berth.api.common import Target as TargetKind
-from berth.api.conditions import Condition, Reason
+from berth.api.conditions import Condition
 from berth.api.status import ModelDeploymentStatus
 from berth.core.errors import Terminal
 from berth.core.keys import Key
@@ -62,10 +62,10 @@ class Reconciler:
             self._forget(key)
             return Done()
         subject = Subject.parse(observed)
+        target = self._targets[subject.spec.target]
         if subject.metadata.deletion_timestamp is not None:
             self._forget(key)
-            return await self._end(subject)
-        target = self._target(subject)
+            return await target.end(subject)
         observation = await target.observe(subject)
         plan = target.plan(subject, observation, self._clock())
         if subject.spec.suspend:
@@ -91,22 +91,9 @@ class Reconciler:
         else:
             await self._report(subject, failed(subject, error))
 
-    async def _end(self, subject: Subject) -> Result:
-        target = self._targets.get(subject.spec.target)
-        return await target.end(subject) if target else Done()
-
     def _forget(self, key: Key) -> None:
         for target in self._targets.values():
             target.forget(key)
-
-    def _target(self, subject: Subject) -> Target:
-        try:
-            return self._targets[subject.spec.target]
-        except KeyError:
-            raise Terminal(
-                Reason.TARGET_NOT_AVAILABLE,
-                f"This operator cannot serve on {subject.spec.target} yet; use target AKS",
-            ) from None
 
     async def _report(self, subject: Subject, draft: Draft) -> None:
         """Write the status if it differs, and tell of what changed for the user."""

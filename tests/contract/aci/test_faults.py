@@ -207,7 +207,7 @@ async def test_an_operator_that_may_not_see_compute_targets_says_so(world: World
     await world.attempt()
     assert world.condition("Stalled")["reason"] == "TargetNotAvailable"
     assert "watchNamespaces" in world.condition("Stalled")["message"]
-    assert "target AKS alone" in world.condition("Stalled")["message"]
+    assert "it serves target AKS, and FPGA without computeTargetRef" in world.condition("Stalled")["message"]
 
 
 async def test_who_waits_for_room_is_served_first_come_first(world: World) -> None:
