@@ -13,7 +13,7 @@ from berth_sandbox.table import render
 Command = tuple[str, ...]
 
 BESIDE = ("--numprocesses=2", "--dist=loadfile")
-"""For stages that wait more than they work: two files at a time, each with servers of its own."""
+"""Two files at a time, each with servers of its own: where nothing is measured, and one cluster is not shared."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def _tests(folder: str, *options: str) -> tuple[Command, ...]:
 
 STAGES = {
     "check": Stage((("ruff", "format", "--check"), ("ruff", "check"), ("mypy",), ("lint-imports",))),
-    "unit": Stage(_tests("unit")),
+    "unit": Stage(_tests("unit", *BESIDE)),
     "contract": Stage(_tests("contract", *BESIDE)),
     "apiserver": Stage(_tests("apiserver", *BESIDE), (binaries.built_all,)),
     "chart": Stage(_tests("chart"), (binaries.built_all,)),

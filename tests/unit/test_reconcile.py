@@ -299,19 +299,6 @@ async def test_what_was_suspended_from_the_start_is_not_made() -> None:
     assert world.status["observedGeneration"] == 1
 
 
-@pytest.mark.parametrize("target", ["ACI", "IoTEdge", "FPGA"])
-async def test_a_target_without_an_adapter_says_so(target: str) -> None:
-    more = {"IoTEdge": {"iotEdge": {"deviceId": "press-7"}}, "FPGA": {"fpga": {"featurizer": "ResNet50"}}}
-    world = World(spec(target=target, **more.get(target, {})))
-    with pytest.raises(Terminal) as refused:
-        await world.once()
-    await world.fail(refused.value)
-    assert refused.value.retry_after is None
-    assert world.condition("Stalled")["reason"] == "TargetNotAvailable"
-    assert world.condition("Reconciling") == {}
-    assert world.cluster.writes == []
-
-
 async def test_what_stays_refused_is_told_once() -> None:
     world = World(spec())
     for _ in range(3):
