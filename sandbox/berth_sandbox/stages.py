@@ -13,7 +13,7 @@ from berth_sandbox.table import render
 Command = tuple[str, ...]
 
 BESIDE = ("--numprocesses=2", "--dist=loadfile")
-"""Two files at a time, each with servers of its own: where nothing is measured, and one cluster is not shared."""
+"""Two files at a time, each with servers of its own: where nothing is measured."""
 
 
 @dataclass(frozen=True)
