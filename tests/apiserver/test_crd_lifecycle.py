@@ -67,6 +67,20 @@ OBSERVED = {
             {"deviceId": "press-2", "runtimeStatus": "backoff", "exitCode": 137, "description": "exited"}
         ],
     },
+    "fpga": {
+        "serviceName": "iris",
+        "device": "cpu",
+        "executionProvider": "CPUExecutionProvider",
+        "devices": {
+            "resourceName": "fpga.example.com/arria10",
+            "total": 2,
+            "allocated": 1,
+            "free": 1,
+            "pending": 0,
+        },
+        "held": 1,
+        "nodes": ["fpga-0"],
+    },
 }
 
 
@@ -253,8 +267,8 @@ def test_the_table_tells_what_matters(api: ApiServer, kubectl: Kubectl, stored: 
     assert head.split() == ["NAME", "READY", "REASON", "TARGET", "MODEL", "REPLICAS", "AGE"]
     assert row.split()[:6] == [name, "True", "Ready", "AKS", "iris", "2"]
     wide = kubectl("get", "mdep", name, "-o", "wide").splitlines()
-    assert wide[0].split()[-3:] == ["URI", "ENDPOINT", "AGE"]
-    assert "http://iris.team-a.svc/score" in wide[1]
+    assert wide[0].split()[-3:] == ["ENDPOINT", "DEVICE", "AGE"]
+    assert wide[1].split()[-4:-1] == ["http://iris.team-a.svc/score", "iris.team-a.svc:80", "cpu"]
 
 
 def test_explain_tells_of_every_field(api: ApiServer, kubectl: Kubectl) -> None:
