@@ -50,10 +50,17 @@ class Claimant:
     deployment: str
     """The label that Berth gives the Pods of one ModelDeployment; empty for others."""
 
+    selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels that a node for it must have."""
+
     @property
     def holder(self) -> str:
         """Who holds its devices, as a user knows it."""
         return f"{self.key.namespace}/{self.deployment or self.key.name}"
+
+    def may_wait_for(self, pool: Mapping[str, str]) -> bool:
+        """Tell whether it waits for a node, and does not itself rule out those with the pool's labels."""
+        return not self.node and all(pool.get(name, value) == value for name, value in self.selector.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,7 @@ def read_claimant(raw: Json) -> Claimant | None:
         asks=asks,
         is_ending="deletionTimestamp" in metadata,
         deployment=deployment_of(metadata),
+        selector=spec.get("nodeSelector", {}),
     )
 
 
@@ -174,7 +182,7 @@ def count(
         total=sum(node.offers[resource] for node in pool),
         allocated=sum(taken.values()),
         free=sum(free),
-        pending=sum(each.asks[resource] for each in asking if not each.node),
+        pending=sum(each.asks[resource] for each in asking if each.may_wait_for(selector)),
         nodes=tuple(node.name for node in pool if node.offers[resource]),
         held=dict(sorted(held.items(), key=lambda item: (-item[1], item[0]))),
         ending=sum(each.asks[resource] for each in on_pool if each.is_ending and each.node in open_names),

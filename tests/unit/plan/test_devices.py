@@ -87,6 +87,15 @@ def test_a_taint_that_only_prefers_keeps_nobody_away() -> None:
     assert counted([node(taints=[TAINT | {"effect": "PreferNoSchedule"}])]).free == 2
 
 
+@pytest.mark.parametrize(
+    ("selector", "pending"), [({}, 1), ({"disk": "ssd"}, 1), ({"pool": "fpga"}, 1), ({"pool": "other"}, 0)]
+)
+def test_a_pod_that_waits_for_another_pool_is_not_waited_for_here(selector: Any, pending: int) -> None:
+    waiting = pod("p", phase="Pending")
+    waiting["spec"]["nodeSelector"] = selector
+    assert counted([node(labels={"pool": "fpga"})], [waiting], {"pool": "fpga"}).pending == pending
+
+
 def test_only_nodes_of_the_pool_count() -> None:
     found = [node("a", labels={"pool": "fpga", "zone": "1"}), node("b", labels={"pool": "other"})]
     room = counted(found, [pod("p", on="b")], {"pool": "fpga"})
