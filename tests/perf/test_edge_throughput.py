@@ -1,6 +1,7 @@
 """What messages of an edge hub cost our server of its requests: with and without them, in turns, in one run.
 
-The server on one core; hub and client on another one. The script does nothing: what is measured is the way.
+The server on one core; hub and client on another one, where the hub yields to the client: a server that waits
+for requests takes more of its core for each. The script does nothing: what is measured is the way.
 The turns are short, since a shared machine is slower in one second than in the next.
 """
 
@@ -106,7 +107,8 @@ class Result:
 
 @contextmanager
 def device(folder: Path, core: str) -> Iterator[Device]:
-    command = ["taskset", "-c", core, sys.executable, str(LOAD), own_address(), str(folder)]
+    prefix = ("nice", "-n", "19", "taskset", "-c", core)
+    command = [*prefix, sys.executable, str(LOAD), own_address(), str(folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
