@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from berth_scoring.edge.errors import WorkloadError
 
-RENEW_AT = 0.8
-"""The part of its life after which a token is replaced; the rest is for a workload API that is away."""
+LAST_PART = 0.2
+"""The part of its life before which a token is replaced; it is for a workload API that is away."""
 RETRY_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
@@ -74,12 +74,11 @@ class CredentialStore:
         self._held = None
 
     def _make(self) -> Credentials:
-        now = self._clock()
-        expires = int(now) + self._lifetime
+        expires = int(self._clock()) + self._lifetime
         trust = trust_context(self._signer.trust_bundle())
         signature = self._signer.sign(f"{self._resource}\n{expires}".encode())
         token = f"SharedAccessSignature sr={self._resource}&sig={quote(signature, safe='')}&se={expires}"
-        return Credentials(token, trust, now + RENEW_AT * self._lifetime, expires)
+        return Credentials(token, trust, expires - LAST_PART * self._lifetime, expires)
 
 
 def trust_context(bundle: str) -> ssl.SSLContext:
