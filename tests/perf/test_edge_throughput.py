@@ -69,10 +69,10 @@ class Pair:
     beside: Turn
 
     @property
-    def seconds_per_message(self) -> float:
-        """The CPU time that requests do not account for."""
-        requests = self.beside.requests * self.alone.cpu_seconds / self.alone.requests
-        return (self.beside.cpu_seconds - requests) / self.beside.messages
+    def requests_per_message(self) -> float:
+        """How many requests the server could answer with the CPU time that a message takes."""
+        per_request = self.alone.cpu_seconds / self.alone.requests
+        return (self.beside.cpu_seconds / per_request - self.beside.requests) / self.beside.messages
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,9 @@ class Result:
 
     @property
     def lost(self) -> float:
-        """The part of a core, and so of the requests that it could answer, that messages take.
-
-        Other work on the machine takes from the core too, but not from this.
-        """
-        return RATE * median(pair.seconds_per_message for pair in self.pairs)
+        """The part that messages take of the requests in the turn that other work disturbed least."""
+        most = max(pair.alone.requests / pair.alone.seconds for pair in self.pairs)
+        return RATE * median(pair.requests_per_message for pair in self.pairs) / most
 
     def table(self) -> str:
         heading = f"{f'{RATE} messages/s':<28}{'alone':>10}{'beside':>10}{'lost':>8}{'most':>8}"
@@ -99,7 +97,7 @@ class Result:
             [
                 "",
                 heading,
-                f"{'of a core':<28}{'':>20}{self.lost:>8.1%}{MOST_LOST:>8.0%}",
+                f"{'of the requests':<28}{'':>20}{self.lost:>8.1%}{MOST_LOST:>8.0%}",
                 f"{'requests/s':<28}{alone:>10.0f}{beside:>10.0f}{1 - beside / alone:>8.1%}",
             ]
         )
