@@ -34,7 +34,7 @@ async def forget(world: World, scorer: Scorer) -> None:
 
 
 async def lose_an_acknowledgement(world: World, scorer: Scorer) -> None:
-    world.hub.faults.lose_acknowledgements = 1
+    world.hub.faults.lose_acknowledgements["scorer"] = 1
 
 
 async def slow_down(world: World, scorer: Scorer) -> None:

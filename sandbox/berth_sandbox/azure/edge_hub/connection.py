@@ -93,6 +93,10 @@ class Client:
         events = f"{identity.base}/messages/events/"
         if topic.startswith(events):
             self._hub.deliver(Message.from_topic(identity, topic.removeprefix(events), fields.rest))
+            if self._hub.faults.lose_acknowledgements[identity.module]:
+                self._hub.faults.lose_acknowledgements[identity.module] -= 1
+                self._writer.transport.abort()
+                return
         elif topic.startswith("$iothub/twin/"):
             self._hub.about_twin(identity.module, topic, fields.rest)
         elif topic.startswith("$iothub/methods/res/"):
@@ -103,12 +107,8 @@ class Client:
             self._acknowledge(packet(Kind.PUBACK, packet_id.to_bytes(2, "big")))
 
     def _acknowledge(self, answer: bytes) -> None:
-        faults = self._hub.faults
-        if faults.lose_acknowledgements:
-            faults.lose_acknowledgements -= 1
-            self._writer.transport.abort()
-        elif faults.slow_seconds:
-            task = asyncio.get_running_loop().create_task(self._later(answer, faults.slow_seconds))
+        if seconds := self._hub.faults.slow_seconds:
+            task = asyncio.get_running_loop().create_task(self._later(answer, seconds))
             self._slow.add(task)
             task.add_done_callback(self._slow.discard)
         else:

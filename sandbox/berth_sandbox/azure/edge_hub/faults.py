@@ -1,6 +1,7 @@
 """What can go wrong with a hub; all may be changed while it runs."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 
 
@@ -14,8 +15,8 @@ class Faults:
     """While it is cleared the hub neither hears nor answers, over connections that stand."""
     refuse: int = 0
     """What CONNACK says instead of 0."""
-    lose_acknowledgements: int = 0
-    """How many connections are cut in place of the next acknowledgements: the message is stored then."""
+    lose_acknowledgements: Counter[str] = field(default_factory=Counter)
+    """How often a module's connection is cut in place of acknowledging a message, which is stored then."""
 
     def __post_init__(self) -> None:
         self.flowing.set()
