@@ -128,15 +128,14 @@ async def test_a_token_is_renewed_before_it_expires(world: World) -> None:
 
 
 async def test_a_token_that_cannot_be_renewed_yet_is_used_to_its_end(world: World) -> None:
-    scorer = await world.scorer(ECHO, edge={"tokenSeconds": 10})
+    scorer = await world.scorer(ECHO, edge={"tokenSeconds": 5})
     world.services.workload.broken = True
-    await until(lambda: "The token is not renewed yet" in scorer.log)
-    await world.listening()
-    with_the_old = world.hub.connections["scorer"]
+    await world.listening(2)
+    assert "The token is not renewed yet" in scorer.log
     world.services.workload.broken = False
     world.send("1")
     await world.arrived(1)
-    await world.listening(with_the_old + 1)
+    await world.listening(3)
     world.send("2")
     await world.arrived(2)
 
