@@ -44,8 +44,10 @@ STAGES = {
     "apiserver": Stage(_tests("apiserver", *BESIDE), (binaries.built_all,)),
     "chart": Stage(_tests("chart"), (binaries.built_all,)),
     "e2e": Stage(_tests("e2e"), (binaries.built_all, _images)),
+    # Servers are timed after the API server of the operator's tests has gone.
     "perf": Stage(
-        (("pytest", "tests/perf", "-q", "-s"),), (binaries.built_all, packages.ensure_load_generators)
+        _tests("perf/operator", "-s") + _tests("perf/scoring", "-s"),
+        (binaries.built_all, packages.ensure_load_generators),
     ),
 }
 

@@ -5,6 +5,7 @@ the options of our server. Between two of its runs the server gets a call on the
 takes next to no time: it finds the caches as a run of its own would have left them, and other work on the
 machine has little time to get in. What it adds is the time that a client waits, less the stages, of which the
 server's metrics tell, and less what it takes to ask a bare process. A client's library has no part in it.
+Other work on the machine can only add to that: of a few rounds the one with the least tells of the server.
 """
 
 import io
@@ -16,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -39,9 +40,10 @@ from PIL import Image
 
 from berth_scoring.fpga.wire import prediction_service_pb2 as serving
 
-BARE = Path(__file__).parents[1] / "support/bare_session.py"
+BARE = Path(__file__).parents[2] / "support/bare_session.py"
 ONE = serving.PredictRequest(inputs={"images": strings(jpeg(size=(224, 224)))}).SerializeToString()
-CALLS = 200
+ROUNDS = 8
+CALLS = 100
 UNDISTURBED = 30
 RUNS = 20
 MOST = {"p50": 0.001, "p99": 0.003}
@@ -65,17 +67,27 @@ def undisturbed(waits: Sequence[Wait]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What was measured."""
+class Round:
+    """Calls of the server, and of the bare process."""
 
     calls: list[Wait]
     asked: list[Wait]
-    within: list[float]
-    alone: list[float]
 
     def added(self, percentile: int) -> float:
         calls, asked = undisturbed(self.calls), undisturbed(self.asked)
         return float(np.percentile(calls, percentile)) - median(asked)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured."""
+
+    rounds: list[Round]
+    within: list[float]
+    alone: list[float]
+
+    def added(self, percentile: int) -> float:
+        return min(each.added(percentile) for each in self.rounds)
 
     @property
     def slower_run(self) -> float:
@@ -83,18 +95,21 @@ class Result:
         return median(within / alone for within, alone in zip(self.within, self.alone, strict=True))
 
     def table(self) -> str:
-        waits = [median(undisturbed(each)) * 1000 for each in (self.calls, self.asked)]
         runs = [median(each) * 1000 for each in (self.within, self.alone)]
         ratio = f"{self.slower_run:>8.2f}{SLOWER_RUN:>8g}"
         return "\n".join(
             [
                 f"\n{'milliseconds':<34}{'ours':>10}{'bare':>10}{'ratio':>8}{'most':>8}",
                 f"{'a run of ResNet50':<34}{runs[0]:>10.1f}{runs[1]:>10.1f}{ratio}",
-                f"{'the way to it':<34}{waits[0]:>10.2f}{waits[1]:>10.2f}",
-                f"{'added, p50':<34}{self.added(50) * 1000:>10.2f}{'':>18}{MOST['p50'] * 1000:>8g}",
-                f"{'added, p99':<34}{self.added(99) * 1000:>10.2f}{'':>18}{MOST['p99'] * 1000:>8g}",
+                *(self._line(name) for name in MOST),
             ]
         )
+
+    def _line(self, name: str) -> str:
+        percentile = int(name[1:])
+        each = " ".join(f"{each.added(percentile) * 1000:.2f}" for each in self.rounds)
+        found, most = self.added(percentile) * 1000, MOST[name] * 1000
+        return f"{f'added, {name}':<34}{found:>10.2f}{'':>18}{most:>8g}  of {each}"
 
 
 class BareRun:
@@ -134,7 +149,11 @@ def bare_run(folder: Path, graph: bytes, core: str) -> Iterator[BareRun]:
 def delays(process: int) -> float:
     """Return the seconds that the threads of a process, and of this one, were ready and had no core."""
     tasks = [task for each in (process, os.getpid()) for task in Path(f"/proc/{each}/task").iterdir()]
-    return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+    waited = 0
+    for task in tasks:
+        with suppress(FileNotFoundError, ProcessLookupError):  # threads come and go
+            waited += int((task / "schedstat").read_text().split()[1])
+    return waited / 1e9
 
 
 class Stages:
@@ -185,12 +204,12 @@ def result(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     core, _ = two_cores()
     graph = resnet50_graph()
     folder = tmp_path_factory.mktemp("resnet50")
-    found = Result([], [], [], [])
+    found = Result([], [], [])
     with bare_run(folder, graph, core) as bare:
         with served(folder / "small", corner_graph(), core) as (connection, stages):
-            for _ in range(CALLS):
-                found.asked.append(bare.asked())
-                found.calls.append(call(connection, stages)[0])
+            for _ in range(ROUNDS):
+                calls = [(bare.asked(), call(connection, stages)[0]) for _ in range(CALLS)]
+                found.rounds.append(Round([ours for _, ours in calls], [asked for asked, _ in calls]))
         with served(folder / "large", graph, core) as (connection, stages):
             for _ in range(RUNS):
                 found.alone.append(bare.run())

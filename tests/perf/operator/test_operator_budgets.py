@@ -24,7 +24,7 @@ from berth.plan.resources import LEASES, MODEL_DEPLOYMENTS
 from berth_sandbox.cluster.control_plane import ControlPlane
 
 WRITES = frozenset({"create", "update", "patch", "delete"})
-BARE_CLIENT = Path(__file__).resolve().parents[1] / "support" / "bare_client.py"
+BARE_CLIENT = Path(__file__).resolve().parents[2] / "support" / "bare_client.py"
 
 MOST_WRITES = 5
 MOST_CALLS = 10

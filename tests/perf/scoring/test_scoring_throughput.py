@@ -18,7 +18,7 @@ from exchanges import Exchange, ask
 from scoring_servers import berth_server, peer_python, peer_server
 from wrk_load import requests_per_second
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ONNX_SCRIPT = Path(__file__).parent / "scoring_scripts/onnx"
 ROUNDS = 8
 SECONDS = 2

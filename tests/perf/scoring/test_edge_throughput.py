@@ -25,7 +25,7 @@ from edge_world import own_address
 from scoring_servers import berth_server
 from wrk_load import requests_per_second
 
-LOAD = Path(__file__).parents[1] / "support/edge_load.py"
+LOAD = Path(__file__).parents[2] / "support/edge_load.py"
 SCRIPT = "def init(): ...\n\ndef run(data): return 1\n"
 BODY = json.dumps({"data": [[5.1, 3.5, 1.4, 0.2]]})
 RATE = 300

@@ -31,7 +31,7 @@ from scoring_servers import free_port, peer_python, plain_environment, running
 from berth_scoring.fpga.wire import prediction_service_pb2 as serving
 from berth_scoring.fpga.wire import tensor_pb2 as wire
 
-PEER = Path(__file__).parents[1] / "peers/kserve"
+PEER = Path(__file__).parents[2] / "peers/kserve"
 PEER_METHOD = "/inference.GRPCInferenceService/ModelInfer"
 SHAPE = (1, 224, 224, 3)
 ROUNDS = 8
