@@ -29,6 +29,8 @@ OPTIONS = (
     # Clients keep their channels over two idle minutes, and may ask whether the server is still there.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Each message would be followed by a ping to measure the network, whose answer wakes threads meanwhile.
+    ("grpc.http2.bdp_probe", 0),
 )
 KEY_NEEDED = "This endpoint needs a key: send the metadata 'authorization: <primary or secondary key>'"
 Metadata = Sequence[tuple[str, str]]
