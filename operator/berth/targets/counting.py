@@ -1,5 +1,6 @@
 """What counting extended resources and counting devices of DRA classes have in common."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 
 from berth.api.common import Tolerations
@@ -15,12 +16,12 @@ class Counting(Watches):
         self._clock = clock
         self._missing: dict[object, tuple[str, float]] = {}
 
+    @abstractmethod
     def room(self, name: str, selector: Mapping[str, str], tolerations: Tolerations) -> Room | Uncounted:
         """Count the devices of a pool.
 
         Raises Postponed where the watches have only begun, Terminal where the cluster has no such devices.
         """
-        return self._count(name, selector, tolerations)
 
     def missing_seconds(self, who: object, room: Room) -> float:
         """Return for how long someone's pool has had no device; counts from the first pass that saw it so."""
@@ -40,8 +41,6 @@ class Counting(Watches):
         """Return a Pod of this holder that waits for a node."""
         return next((each for each in self._waiting() if each.holder == holder), None)
 
-    def _count(self, name: str, selector: Mapping[str, str], tolerations: Tolerations) -> Room | Uncounted:
-        raise NotImplementedError
-
+    @abstractmethod
     def _waiting(self) -> Iterator[Claimant]:
-        raise NotImplementedError
+        """Give the Pods that wait for a node."""

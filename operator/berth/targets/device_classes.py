@@ -1,5 +1,6 @@
 """Counts devices of DRA classes from what drivers publish and claims were given; the kinds are small."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -35,10 +36,8 @@ class DeviceClasses(Counting):
         self._ending = self._scope(PODS, read_ending, labels=SELECT_CLAIMING)
         self._is_wanted = False
 
-    def _always(self) -> Iterable[Scope[Any]]:
-        return self._classes, self._slices, self._claims, self._nodes, self._ending
-
-    def _count(self, name: str, selector: Mapping[str, str], tolerations: Tolerations) -> Room | Uncounted:
+    def room(self, name: str, selector: Mapping[str, str], tolerations: Tolerations) -> Room | Uncounted:
+        """Count the devices of a pool."""
         if not self._is_wanted:
             self._is_wanted = True
             self._begin()
@@ -53,6 +52,12 @@ class DeviceClasses(Counting):
         if refusal is not None:
             return Uncounted(f"The operator cannot look at {SLICES.group}: {refusal}")
         return count_class(name, self._published(), self._nodes.objects, selector, tolerations)
+
+    def _always(self) -> Iterable[Scope[Any]]:
+        return self._classes, self._slices, self._claims, self._nodes, self._ending
+
+    def _adapt(self, group: asyncio.TaskGroup) -> None:
+        """Leave them: none depends on what another tells."""
 
     def _published(self) -> Published:
         return Published(

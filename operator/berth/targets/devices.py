@@ -33,6 +33,16 @@ class Devices(Counting):
         for scope in self._pods.values():
             scope.end()
 
+    def room(self, name: str, selector: Mapping[str, str], tolerations: Tolerations) -> Room | Uncounted:
+        """Count the devices of a pool."""
+        if name not in self._resources:
+            self._resources.add(name)
+            self._begin()
+        refusal = refusal_of([self._nodes, self._unbound, *map(self._pods.get, self._offering())])
+        if refusal is not None:
+            return Uncounted(f"The operator cannot look at nodes and pods: {refusal}")
+        return count(self._nodes.objects, self._claimants(), name, selector, tolerations)
+
     def _always(self) -> Iterable[Scope[Any]]:
         return self._nodes, self._unbound
 
@@ -44,15 +54,6 @@ class Devices(Counting):
             self._pods[name].begin(group)
         for name in set(self._pods) - offering:
             self._pods.pop(name).end()
-
-    def _count(self, name: str, selector: Mapping[str, str], tolerations: Tolerations) -> Room | Uncounted:
-        if name not in self._resources:
-            self._resources.add(name)
-            self._begin()
-        refusal = refusal_of([self._nodes, self._unbound, *map(self._pods.get, self._offering())])
-        if refusal is not None:
-            return Uncounted(f"The operator cannot look at nodes and pods: {refusal}")
-        return count(self._nodes.objects, self._claimants(), name, selector, tolerations)
 
     def _waiting(self) -> Iterator[Claimant]:
         return (each for each in self._claimants() if not each.node)

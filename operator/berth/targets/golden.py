@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from berth.api.conditions import ConditionStatus, ConditionType
@@ -19,6 +19,7 @@ from berth.plan.rollout import earlier_pods
 from berth.plan.subject import Subject
 from berth.plan.validation import Golden
 from berth.targets.base import Cluster
+from berth.targets.inquiries import Inquiries, Reply
 
 _LONGEST_PAUSE = 20.0
 _SHOWN_CHARACTERS = 200
@@ -55,21 +56,13 @@ class _Question:
     certificate: bytes | None = None
 
 
-@dataclass(slots=True)
-class _Attempt:
-    question: _Question
-    task: asyncio.Task[None] = field(init=False)
-    outcome: Golden | None = None
-
-
 class GoldenRequests:
-    """Keeps the last outcome for each ModelDeployment, and calls `wake` when there is a new one."""
+    """Knows the last outcome for each ModelDeployment, and calls `wake` when there is a new one."""
 
     def __init__(self, api: Cluster, call: Caller, wake: Callable[[Key], None]) -> None:
         self._api = api
         self._call = call
-        self._wake = wake
-        self._attempts: dict[Key, _Attempt] = {}
+        self._inquiries = Inquiries[_Question, Golden](wake, _LONGEST_PAUSE)
 
     def outcome(self, subject: Subject, root: str, serving: str) -> Golden | None:
         """Return the last outcome for the current generation, or None and start asking.
@@ -96,33 +89,17 @@ class GoldenRequests:
         if validation is None or subject.spec.suspend or holds(subject, ConditionType.VALIDATED):
             self.forget(subject.key)
             return None
-        attempt = self._attempts.get(subject.key)
-        if attempt is None or attempt.question != question:
-            self.forget(subject.key)
-            attempt = self._attempts[subject.key] = _Attempt(question)
-            attempt.task = asyncio.create_task(self._ask_until_passed(attempt, subject, validation))
-        elif attempt.task.done() and (defect := attempt.task.exception()):
-            self.forget(subject.key)
-            raise defect
-        return attempt.outcome
+        return self._inquiries.answer(
+            subject.key, question, lambda: self._reply(question, subject, validation)
+        )
 
     def forget(self, key: Key) -> None:
         """Ask no more for this ModelDeployment."""
-        attempt = self._attempts.pop(key, None)
-        if attempt is not None:
-            attempt.task.cancel()
+        self._inquiries.forget(key)
 
-    async def _ask_until_passed(self, attempt: _Attempt, subject: Subject, validation: Validation) -> None:
-        pause = 1.0
-        while True:
-            outcome = await self._ask(attempt.question, subject, validation)
-            if outcome != attempt.outcome:
-                attempt.outcome = outcome
-                self._wake(subject.key)
-            if outcome.status is ConditionStatus.TRUE:
-                return
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+    async def _reply(self, question: _Question, subject: Subject, validation: Validation) -> Reply[Golden]:
+        outcome = await self._ask(question, subject, validation)
+        return Reply(outcome, outcome.status is ConditionStatus.TRUE)
 
     async def _ask(self, question: _Question, subject: Subject, validation: Validation) -> Golden:
         try:

@@ -1,6 +1,7 @@
 """Watches that begin when someone first wants to know what they tell, and who hears of news."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -106,7 +107,7 @@ class Scope(Generic[T]):
             self._task.cancel()
 
 
-class Watches:
+class Watches(ABC):
     """Some watches with one purpose; asks the API server nothing until someone wants to know."""
 
     def __init__(self, follow: Follow) -> None:
@@ -140,10 +141,11 @@ class Watches:
         for scope in self._always():
             scope.end()
 
+    @abstractmethod
     def _always(self) -> Iterable[Scope[Any]]:
         """Give the watches that stay once they have begun."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _adapt(self, group: asyncio.TaskGroup) -> None:
         """Begin and end watches that depend on what others tell."""
 
