@@ -1,11 +1,16 @@
 """Watches that tell what a test says."""
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Generic, TypeVar
 
 from berth.core.errors import ReconcileError
 from berth.plan.observed import key_of
 from berth.plan.resources import Resource
+from berth.targets.watches import Watches
+
+N = TypeVar("N")
 
 
 class Watch:
@@ -42,6 +47,38 @@ class Watch:
 
     def drop(self, raw: Any) -> None:
         self._listener.vanished(self.resource, raw)
+
+
+class Watched(Generic[N]):
+    """The watches that were made, each by a name, and how often someone was woken by their news."""
+
+    def __init__(self, name: Callable[[Resource, str], N]) -> None:
+        self.watches: dict[N, Watch] = {}
+        self.heard = 0
+        self._name = name
+
+    def follow(self, resource: Resource, listener: Any, *, labels: str = "", fields: str = "") -> Watch:
+        watch = Watch(resource, listener, labels or fields)
+        self.watches[self._name(resource, watch.selector)] = watch
+        return watch
+
+    def hear(self) -> None:
+        self.heard += 1
+
+    @property
+    def running(self) -> set[N]:
+        return {name for name, watch in self.watches.items() if watch.is_running}
+
+
+@asynccontextmanager
+async def running(watches: Watches) -> AsyncIterator[None]:
+    """Have them follow what is asked for, for a while."""
+    task = asyncio.create_task(watches.run())
+    await settle()
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def settle() -> None:

@@ -9,14 +9,11 @@ from typing import Any
 
 import pytest
 from device_pool import Pool, served
-from installed_crds import install_crds
-from kubernetes.client import Configuration
-from kubernetes.config import load_kube_config
 from operator_costs import Audit, cpu_seconds, resident_mebibytes
 from operator_process import Kubelet, User, operator, running_kubelet
 
 from berth.kube.client import Api
-from berth.kube.connection import USER_AGENT, Connection
+from berth.kube.connection import USER_AGENT
 from berth.plan.resources import LEASES, PODS
 from berth_sandbox.cluster.control_plane import ControlPlane
 
@@ -31,22 +28,10 @@ MOST_REQUESTS_FOR_PODS = 10
 MOST_CPU_MILLISECONDS_PER_CHANGE = 0.3
 
 
-@pytest.fixture(scope="module")
-def plane(control_plane: ControlPlane) -> ControlPlane:
-    install_crds(control_plane)
-    return control_plane
-
-
 @pytest.fixture
-async def user(plane: ControlPlane) -> AsyncIterator[User]:
-    """A user in a namespace of his own, whose requests are told from the operator's."""
-    configuration = Configuration()
-    load_kube_config(config_file=str(plane.kubeconfig), client_configuration=configuration)
-    connection = Connection(configuration, connections=16)
-    connection.session.headers["User-Agent"] = "test"
+def user(plane: ControlPlane, client: Api) -> User:
     plane.kubectl("create", "namespace", "fpga")
-    yield User(Api(connection), "fpga")
-    await connection.close()
+    return User(client, "fpga")
 
 
 @pytest.fixture

@@ -12,14 +12,10 @@ from typing import Any
 import pytest
 from bare_client import FOLLOWED
 from deployments import SERVED
-from installed_crds import install_crds
-from kubernetes.client import Configuration
-from kubernetes.config import load_kube_config
 from operator_costs import Audit, cpu_seconds, resident_mebibytes
 from operator_process import User, is_ready, operator, running_kubelet
 
 from berth.kube.client import Api
-from berth.kube.connection import Connection
 from berth.plan.resources import LEASES, MODEL_DEPLOYMENTS
 from berth_sandbox.cluster.control_plane import ControlPlane
 
@@ -34,23 +30,6 @@ MOST_MEBIBYTES = 250
 OBJECTS = 1000
 COMPARED_OBJECTS = 300
 IDLE_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def plane(control_plane: ControlPlane) -> ControlPlane:
-    install_crds(control_plane)
-    return control_plane
-
-
-@pytest.fixture
-async def client(plane: ControlPlane) -> AsyncIterator[Api]:
-    """A client whose requests are told from the operator's."""
-    configuration = Configuration()
-    load_kube_config(config_file=str(plane.kubeconfig), client_configuration=configuration)
-    connection = Connection(configuration)
-    connection.session.headers["User-Agent"] = "test"
-    yield Api(connection)
-    await connection.close()
 
 
 def writes(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,14 +1,12 @@
 """Devices of DRA classes: which watches there are, and what is told where they cannot be."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
 from device_pods import node
 from dra_objects import CLASS, OF_DRIVER, claim, device_class, resource_slice
-from told_watches import Watch, settle
+from told_watches import Watched, running, settle
 
 from berth.api.conditions import Reason
 from berth.core.errors import Gone, Postponed, Terminal
@@ -20,25 +18,13 @@ from berth.targets.device_classes import DeviceClasses
 KINDS = {DEVICE_CLASSES, SLICES, CLAIMS, NODES, PODS}
 
 
-class World:
+class World(Watched[Resource]):
     """Classes, the watches that they made, and what was heard."""
 
     def __init__(self) -> None:
-        self.watches: dict[Resource, Watch] = {}
-        self.heard = 0
-        self.classes = DeviceClasses(self._follow, lambda: 0.0)
-        self.classes.tell("me", self._hear)
-
-    def _follow(self, resource: Resource, listener: Any, *, labels: str = "", fields: str = "") -> Watch:
-        self.watches[resource] = watch = Watch(resource, listener, labels or fields)
-        return watch
-
-    def _hear(self) -> None:
-        self.heard += 1
-
-    @property
-    def running(self) -> set[Resource]:
-        return {resource for resource, watch in self.watches.items() if watch.is_running}
+        super().__init__(lambda resource, _: resource)
+        self.classes = DeviceClasses(self.follow, lambda: 0.0)
+        self.classes.tell("me", self.hear)
 
     def room(self) -> Room | Uncounted:
         return self.classes.room(CLASS, {}, ())
@@ -58,12 +44,8 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     world = World()
-    task = asyncio.create_task(world.classes.run())
-    await settle()
-    yield world
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    async with running(world.classes):
+        yield world
 
 
 async def test_nothing_is_watched_before_someone_asks(world: World) -> None:

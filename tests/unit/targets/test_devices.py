@@ -1,20 +1,18 @@
 """Counting from watches: which ones there are, when the counts can be had, and who hears of news."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from device_pods import RESOURCE, node, pod
-from told_watches import Watch, settle
+from told_watches import Watched, running, settle
 
 from berth.api.conditions import Reason
 from berth.core.errors import Postponed, Terminal
 from berth.core.keys import Key
 from berth.plan.devices import Room, Uncounted
-from berth.plan.resources import NODES, PODS, Resource
+from berth.plan.resources import NODES, PODS
 from berth.targets.devices import Devices
 
 UNBOUND = "spec.nodeName=,status.phase=Pending"
@@ -25,26 +23,14 @@ def on(name: str) -> str:
     return f"spec.nodeName={name},status.phase!=Succeeded,status.phase!=Failed"
 
 
-class World:
+class World(Watched[str]):
     """Devices, the watches that they made, and what was heard."""
 
     def __init__(self) -> None:
-        self.watches: dict[str, Watch] = {}
-        self.heard = 0
+        super().__init__(lambda _, selector: selector)
         self.now = 100.0
-        self.devices = Devices(self._follow, lambda: self.now)
-        self.devices.tell("me", self._hear)
-
-    def _follow(self, resource: Resource, listener: Any, *, labels: str = "", fields: str = "") -> Watch:
-        self.watches[fields] = watch = Watch(resource, listener, fields)
-        return watch
-
-    def _hear(self) -> None:
-        self.heard += 1
-
-    @property
-    def running(self) -> set[str]:
-        return {fields for fields, watch in self.watches.items() if watch.is_running}
+        self.devices = Devices(self.follow, lambda: self.now)
+        self.devices.tell("me", self.hear)
 
     def room(self, **selector: str) -> Room | Uncounted:
         return self.devices.room(RESOURCE, selector, ())
@@ -70,12 +56,8 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     world = World()
-    task = asyncio.create_task(world.devices.run())
-    await settle()
-    yield world
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    async with running(world.devices):
+        yield world
 
 
 async def test_nothing_is_watched_before_someone_asks(world: World) -> None:
