@@ -86,10 +86,11 @@ class Fetched:
 
 def first_cause(pods: Sequence[Mapping[str, Any]]) -> Cause | None:
     """Return the first real cause among the Pods that do not run, the newest Pod first."""
-    for pod in newest_first(pods):
+    alive = newest_first(pods)
+    for pod in alive:
         for cause in _causes_of(pod):
             return cause
-    return None
+    return _refused_by_node(alive[0]) if alive else None
 
 
 def fetched(pods: Sequence[Mapping[str, Any]]) -> Fetched | None:
@@ -146,6 +147,14 @@ def _causes_of(pod: Mapping[str, Any]) -> Iterator[Cause]:
     for condition in pod.get("status", {}).get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield Cause(Reason.UNSCHEDULABLE, shorten(condition.get("message", "")))
+
+
+def _refused_by_node(pod: Mapping[str, Any]) -> Cause | None:
+    """Say why a Pod failed before its containers were made; such Pods stay, so that only the newest tells."""
+    status = pod.get("status", {})
+    if status.get("phase") != "Failed" or not status.get("reason"):
+        return None
+    return Cause(Reason.POD_PENDING, shorten(_told(status["reason"], status.get("message", ""))))
 
 
 def _container_cause(status: Mapping[str, Any]) -> Cause | None:

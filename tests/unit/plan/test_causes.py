@@ -163,6 +163,17 @@ def test_the_newest_pod_is_heard_first() -> None:
     assert first_cause([older, newer]) == Cause(Reason.MODEL_FETCH_FAILED, "new")
 
 
+def test_a_node_that_refuses_a_pod_is_told_while_no_newer_pod_is_there() -> None:
+    message = "Pod was rejected: Allocate failed due to rpc error: device busy, which is unexpected"
+    failed = {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": message}
+    refused = {
+        "metadata": {"name": "iris-1", "creationTimestamp": "2026-11-01T12:00:00Z"},
+        "status": failed,
+    }
+    assert first_cause([refused]) == Cause(Reason.POD_PENDING, f"UnexpectedAdmissionError: {message}")
+    assert first_cause([refused, pod(running(), created="2026-11-01T12:01:00Z")]) is None
+
+
 def test_a_pod_that_is_being_deleted_is_not_heard() -> None:
     assert first_cause([pod(crash_loop(1), deletionTimestamp="2026-11-01T12:01:00Z")]) is None
 
