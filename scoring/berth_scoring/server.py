@@ -64,15 +64,16 @@ class Server:
         threads = [threading.Thread(target=self._queue.work, daemon=True) for _ in range(workers - 1)]
         loop = threading.Thread(target=self._serve, args=(listener,), name="http")
         with self._queue.interrupting():
-            for thread in (loop, *threads):
-                thread.start()
             try:
+                for thread in (loop, *threads):
+                    thread.start()
                 self._queue.work()
             finally:
-                # A handler of the script's own may end the process from here.
+                # A handler of the script's own may end the process from here, even before the loop has begun.
                 self._worked.set()
                 self._finish()
-                loop.join()
+                if loop.is_alive():
+                    loop.join()
         if self._failure is not None:
             raise self._failure
 

@@ -201,6 +201,22 @@ def test_a_handler_of_the_script_may_end_the_process(start: Any) -> None:
     assert start(script).stop(signal.SIGUSR2) == 9
 
 
+def test_a_handler_of_the_script_may_end_the_process_while_its_threads_begin(start: Any) -> None:
+    script = """
+        import os, signal, sys, threading
+        def init():
+            signal.signal(signal.SIGUSR2, lambda *_: sys.exit(9))
+            begin = threading.Thread.start
+            def begin_and_tell(thread):
+                begin(thread)
+                if thread.name == "http":
+                    os.kill(os.getpid(), signal.SIGUSR2)
+            threading.Thread.start = begin_and_tell
+        def run(data): pass
+    """
+    assert start(script, ready=False).process.wait(20) == 9
+
+
 def test_what_the_script_prints_is_on_stdout_at_once(server: Any) -> None:
     server.score("speak")
     assert "said by the script\n" in server.log
