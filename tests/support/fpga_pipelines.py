@@ -88,7 +88,7 @@ def corner_graph(size: int = 2048) -> bytes:
     )
 
 
-def classifier_graph(*, size: int = 2048) -> bytes:
+def classifier_graph(*, size: int = 2048, batch: Any = "N") -> bytes:
     """Return a graph that names the strongest colour."""
     first = np.zeros((size, CLASSES), np.float32)
     first[:CLASSES] = np.eye(CLASSES)
@@ -97,8 +97,8 @@ def classifier_graph(*, size: int = 2048) -> bytes:
             helper.make_node("MatMul", ["x", "first"], ["colours"]),
             helper.make_node("Softmax", ["colours"], ["probabilities"], axis=-1),
         ],
-        ("x", ["N", size]),
-        [("probabilities", ["N", CLASSES])],
+        ("x", [batch, size]),
+        [("probabilities", [batch, CLASSES])],
         first=first,
     )
 

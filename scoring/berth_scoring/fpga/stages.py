@@ -55,10 +55,13 @@ class Graph:
         step = self.input.shape[0] or len(batch)
         if step == len(batch):
             return self._run(batch, options)
-        if len(batch) % step:
-            raise ModelLoadError(f"the graph is compiled for batches of {step}, not of {len(batch)}")
-        parts = [self._run(batch[at : at + step], options) for at in range(0, len(batch), step)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+        parts = [self._piece(batch[at : at + step], step, options) for at in range(0, len(batch), step)]
+        return {name: _joined([part[name] for part in parts], step, len(batch)) for name in self._names}
+
+    def _piece(self, rows: Array, step: int, options: Any) -> Tensors:  # noqa: ANN401
+        # An image that is there already: a device might stumble over one that no client would send.
+        repeated = np.repeat(rows[-1:], step - len(rows), axis=0)
+        return self._run(np.concatenate([rows, repeated]) if len(repeated) else rows, options)
 
     def _run(self, batch: Array, options: Any) -> Tensors:  # noqa: ANN401
         wanted = batch.astype(self.input.dtype, copy=False)
@@ -164,6 +167,11 @@ def primary_output(outputs: Sequence[TensorSpec]) -> str:
     """Return the output that clients know by its alias: the probabilities, not the label."""
     others = [spec for spec in outputs if spec.name not in CLASSIFIER_LABELS]
     return (others or list(outputs))[0].name
+
+
+def _joined(parts: Sequence[Array], step: int, count: int) -> Array:
+    """Return the rows of so many images; an output without a row for each is taken from the first piece."""
+    return np.concatenate(parts)[:count] if parts[0].shape[:1] == (step,) else parts[0]
 
 
 def _without_unknown(wanted: tuple[int | None, ...], size: int) -> tuple[int, ...]:

@@ -9,27 +9,24 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from fpga_pipelines import classifier_graph, featurizer_graph, graph, jpeg
+from fpga_pipelines import jpeg
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from onnx import helper
 from PIL import Image
 
 from berth_scoring.config import RequestLimits
-from berth_scoring.formats.base import ModelLoadError, TensorSpec
+from berth_scoring.formats.base import TensorSpec
 from berth_scoring.fpga.device import Device, device_files
 from berth_scoring.fpga.errors import Rejected
 from berth_scoring.fpga.featurizers import FEATURIZERS
 from berth_scoring.fpga.gate import Gate
 from berth_scoring.fpga.images import ImageDecoder, ImageLimits, middle
 from berth_scoring.fpga.pipeline import Signature
-from berth_scoring.fpga.stages import ClassifierStage, FeaturizerStage, Graph, Provider
 from berth_scoring.fpga.tensors import DTYPES, floats_of, shape_of, tensor_of
 from berth_scoring.fpga.wire import tensor_pb2 as wire
 from berth_scoring.startup import StartupError
 
-CPU = Provider("CPUExecutionProvider", {}, 1)
 LIMITS = ImageLimits(bytes=1_000_000, pixels=1_000_000)
 RESNET = FEATURIZERS["ResNet50"]
 
@@ -92,48 +89,6 @@ def test_the_table_names_the_stock_tensors() -> None:
         "DenseNet121": (1, 1, 1024),
         "VGG16": (1, 1, 4096),
     }
-
-
-def opened(folder: Path, content: bytes) -> Graph:
-    path = folder / f"{len(list(folder.iterdir()))}.onnx"
-    path.write_bytes(content)
-    return Graph(path, CPU)
-
-
-@pytest.mark.parametrize("channels_first", [False, True])
-@pytest.mark.parametrize("batch", ["N", 1, 2])
-def test_weights_in_either_order_and_of_any_batch_are_fed(
-    tmp_path: Path, channels_first: bool, batch: object
-) -> None:
-    stage = FeaturizerStage.of(
-        RESNET, opened(tmp_path, featurizer_graph(channels_first=channels_first, batch=batch))
-    )
-    images = np.zeros((4, 224, 224, 3), np.float32)
-    images[..., 1] = [[[1]], [[2]], [[3]], [[4]]]
-    assert stage.run(stage.arranged(images))["features"][:, 0, 0, :3].tolist() == [
-        [0, at, 0] for at in (1, 2, 3, 4)
-    ]
-
-
-@pytest.mark.parametrize(
-    "shape", [["N", 2048], ["N", 1, 1, 2048], ["N", 2048, 1, 1], ["N", "M"], [None, None, 8]]
-)
-def test_features_are_given_to_a_classifier_in_its_form(tmp_path: Path, shape: list[Any]) -> None:
-    stage = FeaturizerStage.of(RESNET, opened(tmp_path, featurizer_graph()))
-    identity = graph([helper.make_node("Identity", ["x"], ["y"])], ("x", shape), [("y", shape)])
-    seen = TensorSpec("features", np.dtype(np.float32), (1, 1, 1, 2048))
-    classifier = ClassifierStage.of(opened(tmp_path, identity), stage, seen)
-    features = np.arange(2 * 2048, dtype=np.float32).reshape(2, 1, 1, 2048)
-    given_on = classifier.run(features)["y"]
-    assert len(given_on.shape) == len(shape)
-    np.testing.assert_array_equal(given_on.ravel(), features.ravel())
-
-
-def test_no_classifier_follows_a_network_that_gives_boxes(tmp_path: Path) -> None:
-    stage = FeaturizerStage.of(FEATURIZERS["SSDVGG"], opened(tmp_path, featurizer_graph(side=300)))
-    seen = TensorSpec("features", np.dtype(np.float32), (1, 2048))
-    with pytest.raises(ModelLoadError, match="no classifier follows SSDVGG"):
-        ClassifierStage.of(opened(tmp_path, classifier_graph()), stage, seen)
 
 
 def spec(name: str, kind: str = "f4") -> TensorSpec:
