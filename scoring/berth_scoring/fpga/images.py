@@ -3,7 +3,6 @@
 import io
 import math
 import struct
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from berth_scoring.config import RequestLimits
 from berth_scoring.fpga.errors import invalid
 from berth_scoring.fpga.featurizers import Featurizer
+from berth_scoring.fpga.places import Places
 
 Box = tuple[float, float, float, float]
 
@@ -35,10 +36,12 @@ class ImageLimits:
 class ImageDecoder:
     """Makes the input of one featurizer; may be called from any thread."""
 
-    def __init__(self, featurizer: Featurizer, limits: ImageLimits) -> None:
+    def __init__(self, featurizer: Featurizer, limits: ImageLimits, requests: RequestLimits) -> None:
         self._featurizer = featurizer
         self._limits = limits
-        self._decoding = threading.Semaphore(DECODED_AT_ONCE)
+        self._places = Places(
+            DECODED_AT_ONCE, requests.max_queue_wait_milliseconds, "other images are being decoded"
+        )
         # A whole row at once: to subtract three numbers again and again takes five times as long.
         self._means = np.tile(np.array(featurizer.means, np.float32), featurizer.side)
         self._scale = np.float32(featurizer.scale)
@@ -46,11 +49,11 @@ class ImageDecoder:
     def decode(self, images: Sequence[bytes], tensor: str) -> NDArray[np.float32]:
         """Return the images as one array; a rejection names the tensor and the place in it."""
         side = self._featurizer.side
-        rows = np.empty((len(images), side, len(self._means)), np.float32)
-        for index, data in enumerate(images):
-            with self._decoding:
+        with self._places:
+            rows = np.empty((len(images), side, len(self._means)), np.float32)
+            for index, data in enumerate(images):
                 image = self._decoded(data, f"tensor {tensor!r}, image {index}")
-            np.subtract(np.asarray(image).reshape(side, -1), self._means, out=rows[index])
+                np.subtract(np.asarray(image).reshape(side, -1), self._means, out=rows[index])
         if self._scale != 1:
             rows *= self._scale
         return rows.reshape(len(images), *self._featurizer.image)

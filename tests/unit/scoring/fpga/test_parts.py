@@ -62,7 +62,7 @@ def test_what_is_cut_out_lies_in_the_image(width: int, height: int) -> None:
 @pytest.mark.parametrize("name", list(FEATURIZERS))
 def test_each_featurizer_prepares_images_as_its_table_says(name: str) -> None:
     featurizer = FEATURIZERS[name]
-    batch = ImageDecoder(featurizer, LIMITS).decode([jpeg((200, 100, 50))], "images")
+    batch = ImageDecoder(featurizer, LIMITS, RequestLimits()).decode([jpeg((200, 100, 50))], "images")
     assert batch.shape == (1, *featurizer.image)
     expected = (np.array([200, 100, 50]) - featurizer.means) * featurizer.scale
     np.testing.assert_allclose(batch[0, 7, 9], expected, atol=1.5 * featurizer.scale)
@@ -75,7 +75,7 @@ def test_the_margin_is_cut_off_where_the_table_has_one(name: str, seen: int) -> 
     target = io.BytesIO()
     picture.save(target, "JPEG", quality=95)
     featurizer = FEATURIZERS[name]
-    batch = ImageDecoder(featurizer, LIMITS).decode([target.getvalue()], "images")
+    batch = ImageDecoder(featurizer, LIMITS, RequestLimits()).decode([target.getvalue()], "images")
     assert batch[0, 100, 2] + featurizer.means == pytest.approx([seen] * 3, abs=4)
 
 
@@ -198,7 +198,7 @@ def test_a_device_must_be_open_to_the_process(tmp_path: Path) -> None:
 
 
 def test_decoding_leaves_the_interpreter_to_others() -> None:
-    decoder = ImageDecoder(RESNET, ImageLimits(bytes=50_000_000, pixels=50_000_000))
+    decoder = ImageDecoder(RESNET, ImageLimits(bytes=50_000_000, pixels=50_000_000), RequestLimits())
     noise = np.random.default_rng(1).integers(0, 255, (4000, 4000, 3), np.uint8)
     target = io.BytesIO()
     Image.fromarray(noise).save(target, "JPEG", quality=90)

@@ -94,7 +94,7 @@ def pipeline(folder: Path, batch: object, classifier_batch: object) -> Pipeline:
     seen = TensorSpec("features", np.dtype(np.float32), (1, 1, 1, 2048))
     classifier = ClassifierStage.of(opened(folder, classifier_graph(batch=classifier_batch)), stage, seen)
     parts: dict[str, Any] = {
-        "decoder": ImageDecoder(RESNET, ImageLimits(bytes=1_000_000, pixels=1_000_000)),
+        "decoder": ImageDecoder(RESNET, ImageLimits(bytes=1_000_000, pixels=1_000_000), RequestLimits()),
         "gate": Gate(RequestLimits()),
         "measures": Measures(CollectorRegistry()),
         "device": Device([], 1),
