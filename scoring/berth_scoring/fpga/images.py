@@ -21,6 +21,13 @@ Box = tuple[float, float, float, float]
 BROKEN = (OSError, SyntaxError, ValueError, IndexError, TypeError, struct.error)
 """What Pillow raises for bytes that are no image, or not all of one."""
 
+SCAN = b"\xff\xda"
+MOST_SCANS = 200
+"""Ten are common, and each passes over all pixels, however few bytes it has.
+
+In a film behind the image, as telephones add one, these two bytes come once in 64 KiB by chance.
+"""
+
 DECODED_AT_ONCE = 4
 """A progressive JPEG of 25 million pixels takes 150 MiB while it is decoded."""
 
@@ -65,6 +72,7 @@ class ImageDecoder:
         try:
             with JpegImageFile(io.BytesIO(data)) as image:
                 self._check_pixels(image.size, place)
+                _check_scans(data, place)
                 # The decoder itself scales down by 2, 4 or 8 while it reads, which saves most of the work.
                 needed = math.ceil(side / (1 - margin))
                 image.draft("RGB", (needed, needed))
@@ -79,6 +87,12 @@ class ImageDecoder:
         if width * height > self._limits.pixels:
             told = f"{width} x {height} pixels, at most {self._limits.pixels} in all are taken"
             raise invalid(f"{place}: {told}")
+
+
+def _check_scans(data: bytes, place: str) -> None:
+    scans = data.count(SCAN)
+    if scans > MOST_SCANS:
+        raise invalid(f"{place}: {scans} scans, at most {MOST_SCANS} are taken")
 
 
 def middle(size: tuple[int, int], margin: float) -> Box | None:

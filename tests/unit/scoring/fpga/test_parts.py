@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from berth_scoring.config import RequestLimits
 from berth_scoring.formats.base import TensorSpec
@@ -21,7 +22,7 @@ from berth_scoring.fpga.device import Device, device_files
 from berth_scoring.fpga.errors import Rejected
 from berth_scoring.fpga.featurizers import FEATURIZERS
 from berth_scoring.fpga.gate import Gate
-from berth_scoring.fpga.images import ImageDecoder, ImageLimits, middle
+from berth_scoring.fpga.images import MOST_SCANS, SCAN, ImageDecoder, ImageLimits, middle
 from berth_scoring.fpga.pipeline import Signature
 from berth_scoring.fpga.tensors import DTYPES, floats_of, shape_of, tensor_of
 from berth_scoring.fpga.wire import tensor_pb2 as wire
@@ -77,6 +78,34 @@ def test_the_margin_is_cut_off_where_the_table_has_one(name: str, seen: int) -> 
     featurizer = FEATURIZERS[name]
     batch = ImageDecoder(featurizer, LIMITS, RequestLimits()).decode([target.getvalue()], "images")
     assert batch[0, 100, 2] + featurizer.means == pytest.approx([seen] * 3, abs=4)
+
+
+def progressive(scans: int) -> bytes:
+    """Return an image whose last scan comes again and again."""
+    target = io.BytesIO()
+    Image.new("RGB", (32, 32), (200, 100, 50)).save(target, "JPEG", progressive=True)
+    data, end = target.getvalue()[:-2], target.getvalue()[-2:]
+    return data + data[data.rindex(SCAN) :] * (scans - data.count(SCAN)) + end
+
+
+@pytest.mark.parametrize("scans", [10, MOST_SCANS])
+def test_a_progressive_image_is_decoded(scans: int) -> None:
+    assert ImageDecoder(RESNET, LIMITS, RequestLimits()).decode([progressive(scans)], "images").any()
+
+
+def test_an_image_of_absurdly_many_scans_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(JpegImageFile, "load", lambda _self: pytest.fail("it was decoded"))
+    with pytest.raises(Rejected, match="tensor 'images', image 0: 201 scans, at most 200") as caught:
+        ImageDecoder(RESNET, LIMITS, RequestLimits()).decode([progressive(MOST_SCANS + 1)], "images")
+    assert caught.value.status == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_photograph_with_its_film_is_taken() -> None:
+    film = np.random.default_rng(1).bytes(9_000_000)
+    decoder = ImageDecoder(RESNET, ImageLimits(bytes=10_000_000, pixels=1_000_000), RequestLimits())
+    assert decoder.decode([jpeg() + film], "images").any()
 
 
 def test_the_table_names_the_stock_tensors() -> None:
