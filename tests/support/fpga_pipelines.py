@@ -259,6 +259,7 @@ def pipeline_server(
     digests: Mapping[str, str] = MappingProxyType({}),
     ready: bool = True,
     prefix: Sequence[str] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
     **config: Any,
 ) -> Iterator[PipelineServer]:
     """Fetch the graphs and serve them; without a classifier the featurizer's outputs are sent."""
@@ -282,17 +283,19 @@ def pipeline_server(
         "pipeline": options,
         **config,
     }
-    environment = plain_environment() | {
+    variables = {
+        **plain_environment(),
+        **environment,
         "BERTH_SCORING_CONFIG": json.dumps(document),
         "BERTH_APP_ROOT": str(folder),
         "BERTH_TERMINATION_LOG": str(folder / "termination-log"),
         "BERTH_DRAIN_SECONDS": "0.2",
     }
     command = str(Path(sys.executable).with_name("berth-scoring"))
-    subprocess.run([command, "fetch"], env=environment, check=True, capture_output=True)
+    subprocess.run([command, "fetch"], env=variables, check=True, capture_output=True)
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
-            [*prefix, command, "serve"], env=environment, stdout=output, stderr=subprocess.STDOUT
+            [*prefix, command, "serve"], env=variables, stdout=output, stderr=subprocess.STDOUT
         )
     server = PipelineServer(process, http_port, port, folder)
     try:

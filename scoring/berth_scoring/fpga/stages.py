@@ -14,6 +14,7 @@ from berth_scoring.formats.base import ModelLoadError, Tensors, TensorSpec, only
 from berth_scoring.formats.onnx import CLASSIFIER_LABELS, DTYPES, SUFFIXES
 from berth_scoring.formats.tensors import describe
 from berth_scoring.fpga.featurizers import Featurizer
+from berth_scoring.startup import StartupError
 
 Array = NDArray[Any]
 Arrange = Callable[[Array], Array]
@@ -73,7 +74,8 @@ def open_session(path: Path, provider: Provider) -> Any:  # noqa: ANN401 - ONNX 
     """Open a graph on the provider; ONNX Runtime alone would fall back to the CPU without a word."""
     available = onnxruntime.get_available_providers()
     if provider.name not in available:
-        raise ModelLoadError(f"this image has no {provider.name}; it has {', '.join(available)}")
+        told = f"this image has no {provider.name}; it has {', '.join(available)}"
+        raise StartupError("DeviceUnavailable", told)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = provider.threads
     options.inter_op_num_threads = 1
@@ -82,7 +84,8 @@ def open_session(path: Path, provider: Provider) -> Any:  # noqa: ANN401 - ONNX 
     wanted = [(provider.name, dict(provider.options))]
     session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
     if session.get_providers()[0] != provider.name:
-        raise ModelLoadError(f"{provider.name} could not open its device; its log says why")
+        told = f"{provider.name} could not open its device; its log says why"
+        raise StartupError("DeviceUnavailable", told)
     return session
 
 

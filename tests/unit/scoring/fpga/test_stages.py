@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from fpga_pipelines import classifier_graph, featurizer_graph, graph, jpeg
 from onnx import helper
@@ -17,7 +18,8 @@ from berth_scoring.fpga.gate import Gate
 from berth_scoring.fpga.images import ImageDecoder, ImageLimits
 from berth_scoring.fpga.measures import Measures
 from berth_scoring.fpga.pipeline import Pipeline
-from berth_scoring.fpga.stages import ClassifierStage, FeaturizerStage, Graph, Provider
+from berth_scoring.fpga.stages import ClassifierStage, FeaturizerStage, Graph, Provider, open_session
+from berth_scoring.startup import StartupError
 
 CPU = Provider("CPUExecutionProvider", {}, 1)
 RESNET = FEATURIZERS["ResNet50"]
@@ -63,6 +65,15 @@ def test_no_classifier_follows_a_network_that_gives_boxes(tmp_path: Path) -> Non
     seen = TensorSpec("features", np.dtype(np.float32), (1, 2048))
     with pytest.raises(ModelLoadError, match="no classifier follows SSDVGG"):
         ClassifierStage.of(opened(tmp_path, classifier_graph()), stage, seen)
+
+
+def test_a_provider_that_falls_back_to_the_cpu_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda _self: ["CPUExecutionProvider"])
+    (tmp_path / "weights.onnx").write_bytes(featurizer_graph())
+    with pytest.raises(StartupError, match="DeviceUnavailable: AzureExecutionProvider could not open its"):
+        open_session(tmp_path / "weights.onnx", Provider("AzureExecutionProvider", {}, 1))
 
 
 def halves_graph(batch: int) -> bytes:
