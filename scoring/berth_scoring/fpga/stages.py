@@ -127,6 +127,13 @@ class FeaturizerStage:
         return self.graph.run(arranged, options)
 
     @property
+    def stock_outputs(self) -> tuple[str, ...]:
+        """The names of the stock network's outputs; none for a graph that ends in features."""
+        features, given = self.featurizer.features, self.graph.outputs[0].shape[1:]
+        ends_early = bool(features) and math.prod(length or 1 for length in given) == math.prod(features)
+        return () if ends_early else self.featurizer.outputs
+
+    @property
     def blank(self) -> Array:
         """The smallest batch of images that the graph takes, arranged for it."""
         return self.arranged(np.zeros((self.graph.input.shape[0] or 1, *self.featurizer.image), np.float32))

@@ -314,6 +314,17 @@ def test_without_a_classifier_the_stock_network_answers_under_its_names(tmp_path
         assert array_of(by_alias["output_alias"]).tolist() == array_of(in_graph[STOCK]).tolist()
 
 
+def test_features_are_not_called_what_the_stock_network_makes_of_them(tmp_path: Any) -> None:
+    with pipeline_server(tmp_path, weights=featurizer_graph()) as server:
+        client = server.client()
+        by_alias = client.predict(request(strings(jpeg()))).outputs
+        in_graph = client.predict(request(strings(jpeg()), "Placeholder:0")).outputs
+        assert (list(by_alias), list(in_graph)) == (["output_alias"], ["features"])
+        assert array_of(by_alias["output_alias"]).shape == (1, 1, 1, 2048)
+        asked = request(strings(jpeg()), output_filter=[STOCK])
+        assert "not found in signature" in refused(lambda: client.predict(asked))[1]
+
+
 def test_tensors_may_be_called_otherwise(tmp_path: Any) -> None:
     names = {"inputTensor": "photo", "outputTensor": "species"}
     with pipeline_server(tmp_path, classifier=classifier_graph(), pipeline=names) as server:

@@ -1,6 +1,7 @@
 """The two graphs of a pipeline: fed in their own order, and in batches of their own size."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,23 @@ def test_a_provider_that_falls_back_to_the_cpu_is_told(
     (tmp_path / "weights.onnx").write_bytes(featurizer_graph())
     with pytest.raises(StartupError, match="DeviceUnavailable: AzureExecutionProvider could not open its"):
         open_session(tmp_path / "weights.onnx", Provider("AzureExecutionProvider", {}, 1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_stock"),
+    [
+        ([1, 1, 2048], False),
+        ([2048], False),
+        ([2048, 1, 1], False),
+        ([None, None, 2048], False),
+        ([1000], True),
+        ([1, 1, 1001], True),
+    ],
+)
+def test_stock_names_are_for_what_ends_in_classes(shape: list[int | None], is_stock: bool) -> None:
+    described: Any = SimpleNamespace(outputs=(TensorSpec("y", np.dtype(np.float32), (None, *shape)),))
+    stage = FeaturizerStage(RESNET, described, np.asarray)
+    assert stage.stock_outputs == (RESNET.outputs if is_stock else ())
 
 
 def halves_graph(batch: int) -> bytes:
