@@ -60,7 +60,6 @@ class Graph:
         return {name: _joined([part[name] for part in parts], step, len(batch)) for name in self._names}
 
     def _piece(self, rows: Array, step: int, options: Any) -> Tensors:  # noqa: ANN401
-        # An image that is there already: a device might stumble over one that no client would send.
         repeated = np.repeat(rows[-1:], step - len(rows), axis=0)
         return self._run(np.concatenate([rows, repeated]) if len(repeated) else rows, options)
 
