@@ -67,6 +67,19 @@ def featurizer_graph(
     )
 
 
+def boxes_graph(names: Sequence[str]) -> bytes:
+    """Return a graph with as many outputs, of which each has one row more than the last."""
+    nodes = [helper.make_node("ReduceMean", ["image"], ["means"], axes=[1, 2], keepdims=0)]
+    outputs: list[tuple[str, list[Any]]] = []
+    weights = {}
+    for at, name in enumerate(names):
+        nodes.append(helper.make_node("Unsqueeze", ["means", "axis"], [f"row{at}"]))
+        nodes.append(helper.make_node("Tile", [f"row{at}", f"times{at}"], [name]))
+        outputs.append((name, ["N", at + 1, 3]))
+        weights[f"times{at}"] = np.array([1, at + 1, 1], np.int64)
+    return graph(nodes, ("image", ["N", 300, 300, 3]), outputs, axis=np.array([1], np.int64), **weights)
+
+
 def corner_graph(size: int = 2048) -> bytes:
     """Return a graph that looks at the first pixel alone, and so takes next to no time."""
     colours = np.tile(np.eye(3, dtype=np.float32), (1, -(-size // 3)))[:, :size]
@@ -88,7 +101,7 @@ def corner_graph(size: int = 2048) -> bytes:
     )
 
 
-def classifier_graph(*, size: int = 2048) -> bytes:
+def classifier_graph(*, size: int = 2048, batch: Any = "N") -> bytes:
     """Return a graph that names the strongest colour."""
     first = np.zeros((size, CLASSES), np.float32)
     first[:CLASSES] = np.eye(CLASSES)
@@ -97,8 +110,8 @@ def classifier_graph(*, size: int = 2048) -> bytes:
             helper.make_node("MatMul", ["x", "first"], ["colours"]),
             helper.make_node("Softmax", ["colours"], ["probabilities"], axis=-1),
         ],
-        ("x", ["N", size]),
-        [("probabilities", ["N", CLASSES])],
+        ("x", [batch, size]),
+        [("probabilities", [batch, CLASSES])],
         first=first,
     )
 
@@ -259,6 +272,7 @@ def pipeline_server(
     digests: Mapping[str, str] = MappingProxyType({}),
     ready: bool = True,
     prefix: Sequence[str] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
     **config: Any,
 ) -> Iterator[PipelineServer]:
     """Fetch the graphs and serve them; without a classifier the featurizer's outputs are sent."""
@@ -282,17 +296,19 @@ def pipeline_server(
         "pipeline": options,
         **config,
     }
-    environment = plain_environment() | {
+    variables = {
+        **plain_environment(),
+        **environment,
         "BERTH_SCORING_CONFIG": json.dumps(document),
         "BERTH_APP_ROOT": str(folder),
         "BERTH_TERMINATION_LOG": str(folder / "termination-log"),
         "BERTH_DRAIN_SECONDS": "0.2",
     }
     command = str(Path(sys.executable).with_name("berth-scoring"))
-    subprocess.run([command, "fetch"], env=environment, check=True, capture_output=True)
+    subprocess.run([command, "fetch"], env=variables, check=True, capture_output=True)
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
-            [*prefix, command, "serve"], env=environment, stdout=output, stderr=subprocess.STDOUT
+            [*prefix, command, "serve"], env=variables, stdout=output, stderr=subprocess.STDOUT
         )
     server = PipelineServer(process, http_port, port, folder)
     try:

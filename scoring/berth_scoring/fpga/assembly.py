@@ -123,7 +123,7 @@ class Assembly:
             classifier,
             options.output_tensor,
             decoder=ImageDecoder(
-                self._featurizer, ImageLimits(options.max_image_bytes, options.max_image_pixels)
+                self._featurizer, ImageLimits(options.max_image_bytes, options.max_image_pixels), limits
             ),
             gate=gate,
             measures=self._measures,

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import onnxruntime
@@ -13,6 +12,7 @@ from grpc import StatusCode
 from berth_scoring.config import RequestLimits
 from berth_scoring.execution import STUCK_GRACE_SECONDS
 from berth_scoring.fpga.errors import Rejected
+from berth_scoring.fpga.places import Places
 
 
 @dataclass(slots=True, eq=False)
@@ -30,12 +30,10 @@ class Gate:
     def __init__(self, limits: RequestLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._timeout = limits.timeout_milliseconds / 1000
-        self._patience = limits.max_queue_wait_milliseconds / 1000
         self._clock = clock
-        # A semaphore with a deadline is written in Python, and would take time from who has its turn.
-        self._places: SimpleQueue[None] = SimpleQueue()
-        for _ in range(limits.max_concurrent_per_replica):
-            self._places.put(None)
+        self._places = Places(
+            limits.max_concurrent_per_replica, limits.max_queue_wait_milliseconds, "the device is busy"
+        )
         self._turns: set[Turn] = set()
 
     @property
@@ -52,25 +50,19 @@ class Gate:
     @contextmanager
     def turn(self) -> Iterator[Turn]:
         """Wait for a free place and hold it; rejects who waits in vain, and who was ended."""
-        try:
-            self._places.get(timeout=self._patience)
-        except Empty:
-            wait = self._limits.max_queue_wait_milliseconds
-            told = f"the device is busy: no free place within {wait} ms (maxQueueWaitMilliseconds)"
-            raise Rejected(StatusCode.UNAVAILABLE, told) from None
-        turn = Turn(self._clock(), onnxruntime.RunOptions())
-        self._turns.add(turn)
-        try:
-            yield turn
-        except Exception as error:  # a run that is ended raises whatever its runtime makes of that
-            if not turn.overdue:
-                raise
-            limit = self._limits.timeout_milliseconds
-            told = f"the run was ended after {limit} ms (timeoutMilliseconds)"
-            raise Rejected(StatusCode.DEADLINE_EXCEEDED, told) from error
-        finally:
-            self._turns.discard(turn)
-            self._places.put(None)
+        with self._places:
+            turn = Turn(self._clock(), onnxruntime.RunOptions())
+            self._turns.add(turn)
+            try:
+                yield turn
+            except Exception as error:  # a run that is ended raises whatever its runtime makes of that
+                if not turn.overdue:
+                    raise
+                limit = self._limits.timeout_milliseconds
+                told = f"the run was ended after {limit} ms (timeoutMilliseconds)"
+                raise Rejected(StatusCode.DEADLINE_EXCEEDED, told) from error
+            finally:
+                self._turns.discard(turn)
 
     def end_overdue(self) -> None:
         """Tell runs beyond their deadline to end; called now and then by who watches."""

@@ -3,7 +3,6 @@
 import io
 import math
 import struct
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,13 +11,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from berth_scoring.config import RequestLimits
 from berth_scoring.fpga.errors import invalid
 from berth_scoring.fpga.featurizers import Featurizer
+from berth_scoring.fpga.places import Places
 
 Box = tuple[float, float, float, float]
 
 BROKEN = (OSError, SyntaxError, ValueError, IndexError, TypeError, struct.error)
 """What Pillow raises for bytes that are no image, or not all of one."""
+
+SCAN = b"\xff\xda"
+MOST_SCANS = 200
+"""Ten are common, and each passes over all pixels, however few bytes it has.
+
+In a film behind the image, as telephones add one, these two bytes come once in 64 KiB by chance.
+"""
 
 DECODED_AT_ONCE = 4
 """A progressive JPEG of 25 million pixels takes 150 MiB while it is decoded."""
@@ -35,10 +43,12 @@ class ImageLimits:
 class ImageDecoder:
     """Makes the input of one featurizer; may be called from any thread."""
 
-    def __init__(self, featurizer: Featurizer, limits: ImageLimits) -> None:
+    def __init__(self, featurizer: Featurizer, limits: ImageLimits, requests: RequestLimits) -> None:
         self._featurizer = featurizer
         self._limits = limits
-        self._decoding = threading.Semaphore(DECODED_AT_ONCE)
+        self._places = Places(
+            DECODED_AT_ONCE, requests.max_queue_wait_milliseconds, "other images are being decoded"
+        )
         # A whole row at once: to subtract three numbers again and again takes five times as long.
         self._means = np.tile(np.array(featurizer.means, np.float32), featurizer.side)
         self._scale = np.float32(featurizer.scale)
@@ -46,11 +56,11 @@ class ImageDecoder:
     def decode(self, images: Sequence[bytes], tensor: str) -> NDArray[np.float32]:
         """Return the images as one array; a rejection names the tensor and the place in it."""
         side = self._featurizer.side
-        rows = np.empty((len(images), side, len(self._means)), np.float32)
-        for index, data in enumerate(images):
-            with self._decoding:
+        with self._places:
+            rows = np.empty((len(images), side, len(self._means)), np.float32)
+            for index, data in enumerate(images):
                 image = self._decoded(data, f"tensor {tensor!r}, image {index}")
-            np.subtract(np.asarray(image).reshape(side, -1), self._means, out=rows[index])
+                np.subtract(np.asarray(image).reshape(side, -1), self._means, out=rows[index])
         if self._scale != 1:
             rows *= self._scale
         return rows.reshape(len(images), *self._featurizer.image)
@@ -62,6 +72,7 @@ class ImageDecoder:
         try:
             with JpegImageFile(io.BytesIO(data)) as image:
                 self._check_pixels(image.size, place)
+                _check_scans(data, place)
                 # The decoder itself scales down by 2, 4 or 8 while it reads, which saves most of the work.
                 needed = math.ceil(side / (1 - margin))
                 image.draft("RGB", (needed, needed))
@@ -76,6 +87,12 @@ class ImageDecoder:
         if width * height > self._limits.pixels:
             told = f"{width} x {height} pixels, at most {self._limits.pixels} in all are taken"
             raise invalid(f"{place}: {told}")
+
+
+def _check_scans(data: bytes, place: str) -> None:
+    scans = data.count(SCAN)
+    if scans > MOST_SCANS:
+        raise invalid(f"{place}: {scans} scans, at most {MOST_SCANS} are taken")
 
 
 def middle(size: tuple[int, int], margin: float) -> Box | None:

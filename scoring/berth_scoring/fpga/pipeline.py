@@ -68,7 +68,7 @@ class Pipeline:
         self._measures = measures
         self._device = device
         last = featurizer.graph if classifier is None else classifier.graph
-        names = () if classifier is not None else featurizer.featurizer.outputs
+        names = () if classifier is not None else featurizer.stock_outputs
         self.signature = Signature.of(last.outputs, names, alias)
 
     @property

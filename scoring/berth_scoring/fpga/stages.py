@@ -14,6 +14,7 @@ from berth_scoring.formats.base import ModelLoadError, Tensors, TensorSpec, only
 from berth_scoring.formats.onnx import CLASSIFIER_LABELS, DTYPES, SUFFIXES
 from berth_scoring.formats.tensors import describe
 from berth_scoring.fpga.featurizers import Featurizer
+from berth_scoring.startup import StartupError
 
 Array = NDArray[Any]
 Arrange = Callable[[Array], Array]
@@ -55,10 +56,12 @@ class Graph:
         step = self.input.shape[0] or len(batch)
         if step == len(batch):
             return self._run(batch, options)
-        if len(batch) % step:
-            raise ModelLoadError(f"the graph is compiled for batches of {step}, not of {len(batch)}")
-        parts = [self._run(batch[at : at + step], options) for at in range(0, len(batch), step)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+        parts = [self._piece(batch[at : at + step], step, options) for at in range(0, len(batch), step)]
+        return {name: _joined([part[name] for part in parts], step, len(batch)) for name in self._names}
+
+    def _piece(self, rows: Array, step: int, options: Any) -> Tensors:  # noqa: ANN401
+        repeated = np.repeat(rows[-1:], step - len(rows), axis=0)
+        return self._run(np.concatenate([rows, repeated]) if len(repeated) else rows, options)
 
     def _run(self, batch: Array, options: Any) -> Tensors:  # noqa: ANN401
         wanted = batch.astype(self.input.dtype, copy=False)
@@ -70,7 +73,8 @@ def open_session(path: Path, provider: Provider) -> Any:  # noqa: ANN401 - ONNX 
     """Open a graph on the provider; ONNX Runtime alone would fall back to the CPU without a word."""
     available = onnxruntime.get_available_providers()
     if provider.name not in available:
-        raise ModelLoadError(f"this image has no {provider.name}; it has {', '.join(available)}")
+        told = f"this image has no {provider.name}; it has {', '.join(available)}"
+        raise StartupError("DeviceUnavailable", told)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = provider.threads
     options.inter_op_num_threads = 1
@@ -79,7 +83,8 @@ def open_session(path: Path, provider: Provider) -> Any:  # noqa: ANN401 - ONNX 
     wanted = [(provider.name, dict(provider.options))]
     session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
     if session.get_providers()[0] != provider.name:
-        raise ModelLoadError(f"{provider.name} could not open its device; its log says why")
+        told = f"{provider.name} could not open its device; its log says why"
+        raise StartupError("DeviceUnavailable", told)
     return session
 
 
@@ -119,6 +124,13 @@ class FeaturizerStage:
     def run(self, arranged: Array, options: Any = None) -> Tensors:  # noqa: ANN401
         """Return the outputs of the graph."""
         return self.graph.run(arranged, options)
+
+    @property
+    def stock_outputs(self) -> tuple[str, ...]:
+        """The names of the stock network's outputs; none for a graph that ends in features."""
+        features, given = self.featurizer.features, self.graph.outputs[0].shape[1:]
+        ends_early = bool(features) and math.prod(length or 1 for length in given) == math.prod(features)
+        return () if ends_early else self.featurizer.outputs
 
     @property
     def blank(self) -> Array:
@@ -164,6 +176,11 @@ def primary_output(outputs: Sequence[TensorSpec]) -> str:
     """Return the output that clients know by its alias: the probabilities, not the label."""
     others = [spec for spec in outputs if spec.name not in CLASSIFIER_LABELS]
     return (others or list(outputs))[0].name
+
+
+def _joined(parts: Sequence[Array], step: int, count: int) -> Array:
+    """Return the rows of so many images; an output without a row for each is taken from the first piece."""
+    return np.concatenate(parts)[:count] if parts[0].shape[:1] == (step,) else parts[0]
 
 
 def _without_unknown(wanted: tuple[int | None, ...], size: int) -> tuple[int, ...]:

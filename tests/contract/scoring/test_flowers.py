@@ -14,6 +14,7 @@ import pytest
 from fpga_pipelines import PipelineServer, pipeline_server
 
 from berth_sandbox.pool import client_command
+from berth_scoring.config import RequestLimits
 from berth_scoring.fpga.featurizers import FEATURIZERS
 from berth_scoring.fpga.images import ImageDecoder, ImageLimits
 
@@ -82,7 +83,7 @@ def test_the_classifier_learns_from_what_the_server_makes_of_an_image(said: str,
     prepared = folder / "prepared.npy"
     command = [sys.executable, "-c", script, str(folder / "daisy.jpg"), str(prepared)]
     subprocess.run(command, check=True, cwd=FLOWERS)
-    decoder = ImageDecoder(FEATURIZERS["ResNet50"], ImageLimits(10_000_000, 25_000_000))
+    decoder = ImageDecoder(FEATURIZERS["ResNet50"], ImageLimits(10_000_000, 25_000_000), RequestLimits())
     (served,) = decoder.decode([(folder / "daisy.jpg").read_bytes()], "images")
     np.testing.assert_array_equal(np.load(prepared), served.transpose(2, 0, 1))
 

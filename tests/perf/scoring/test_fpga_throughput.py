@@ -37,7 +37,7 @@ SHAPE = (1, 224, 224, 3)
 ROUNDS = 8
 SECONDS = 1
 LEAST_CALLS = 3000
-"""Calls per second of one core with a small message."""
+"""Calls of a small message: in a second, and in a second of CPU time."""
 LEAST_RATIO = {"one value": 1.2, "array of 602 KB": 1.2}
 
 
@@ -69,6 +69,11 @@ class Result:
     def calls_per_cpu_second(self) -> float:
         """Those of the best round, which other work on the machine disturbed least."""
         return max(load.per_cpu_second for load in self.ours)
+
+    @property
+    def calls_per_second(self) -> float:
+        """Those of the best round, too."""
+        return max(load.per_second for load in self.ours)
 
     @property
     def ratio(self) -> float:
@@ -169,6 +174,10 @@ def codes(server: PipelineServer) -> set[str]:
 
 def test_a_small_call_takes_a_three_thousandth_of_a_core(results: dict[str, Result]) -> None:
     assert results["one value"].calls_per_cpu_second >= LEAST_CALLS
+
+
+def test_so_many_small_calls_are_answered_in_a_second(results: dict[str, Result]) -> None:
+    assert results["one value"].calls_per_second >= LEAST_CALLS
 
 
 @pytest.mark.parametrize("kind", list(LEAST_RATIO))

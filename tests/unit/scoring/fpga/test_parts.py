@@ -9,27 +9,25 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from fpga_pipelines import classifier_graph, featurizer_graph, graph, jpeg
+from fpga_pipelines import jpeg
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from onnx import helper
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from berth_scoring.config import RequestLimits
-from berth_scoring.formats.base import ModelLoadError, TensorSpec
+from berth_scoring.formats.base import TensorSpec
 from berth_scoring.fpga.device import Device, device_files
 from berth_scoring.fpga.errors import Rejected
 from berth_scoring.fpga.featurizers import FEATURIZERS
 from berth_scoring.fpga.gate import Gate
-from berth_scoring.fpga.images import ImageDecoder, ImageLimits, middle
+from berth_scoring.fpga.images import MOST_SCANS, SCAN, ImageDecoder, ImageLimits, middle
 from berth_scoring.fpga.pipeline import Signature
-from berth_scoring.fpga.stages import ClassifierStage, FeaturizerStage, Graph, Provider
 from berth_scoring.fpga.tensors import DTYPES, floats_of, shape_of, tensor_of
 from berth_scoring.fpga.wire import tensor_pb2 as wire
 from berth_scoring.startup import StartupError
 
-CPU = Provider("CPUExecutionProvider", {}, 1)
 LIMITS = ImageLimits(bytes=1_000_000, pixels=1_000_000)
 RESNET = FEATURIZERS["ResNet50"]
 
@@ -65,7 +63,7 @@ def test_what_is_cut_out_lies_in_the_image(width: int, height: int) -> None:
 @pytest.mark.parametrize("name", list(FEATURIZERS))
 def test_each_featurizer_prepares_images_as_its_table_says(name: str) -> None:
     featurizer = FEATURIZERS[name]
-    batch = ImageDecoder(featurizer, LIMITS).decode([jpeg((200, 100, 50))], "images")
+    batch = ImageDecoder(featurizer, LIMITS, RequestLimits()).decode([jpeg((200, 100, 50))], "images")
     assert batch.shape == (1, *featurizer.image)
     expected = (np.array([200, 100, 50]) - featurizer.means) * featurizer.scale
     np.testing.assert_allclose(batch[0, 7, 9], expected, atol=1.5 * featurizer.scale)
@@ -78,8 +76,36 @@ def test_the_margin_is_cut_off_where_the_table_has_one(name: str, seen: int) -> 
     target = io.BytesIO()
     picture.save(target, "JPEG", quality=95)
     featurizer = FEATURIZERS[name]
-    batch = ImageDecoder(featurizer, LIMITS).decode([target.getvalue()], "images")
+    batch = ImageDecoder(featurizer, LIMITS, RequestLimits()).decode([target.getvalue()], "images")
     assert batch[0, 100, 2] + featurizer.means == pytest.approx([seen] * 3, abs=4)
+
+
+def progressive(scans: int) -> bytes:
+    """Return an image whose last scan comes again and again."""
+    target = io.BytesIO()
+    Image.new("RGB", (32, 32), (200, 100, 50)).save(target, "JPEG", progressive=True)
+    data, end = target.getvalue()[:-2], target.getvalue()[-2:]
+    return data + data[data.rindex(SCAN) :] * (scans - data.count(SCAN)) + end
+
+
+@pytest.mark.parametrize("scans", [10, MOST_SCANS])
+def test_a_progressive_image_is_decoded(scans: int) -> None:
+    assert ImageDecoder(RESNET, LIMITS, RequestLimits()).decode([progressive(scans)], "images").any()
+
+
+def test_an_image_of_absurdly_many_scans_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(JpegImageFile, "load", lambda _self: pytest.fail("it was decoded"))
+    with pytest.raises(Rejected, match="tensor 'images', image 0: 201 scans, at most 200") as caught:
+        ImageDecoder(RESNET, LIMITS, RequestLimits()).decode([progressive(MOST_SCANS + 1)], "images")
+    assert caught.value.status == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_photograph_with_its_film_is_taken() -> None:
+    film = np.random.default_rng(1).bytes(9_000_000)
+    decoder = ImageDecoder(RESNET, ImageLimits(bytes=10_000_000, pixels=1_000_000), RequestLimits())
+    assert decoder.decode([jpeg() + film], "images").any()
 
 
 def test_the_table_names_the_stock_tensors() -> None:
@@ -92,48 +118,6 @@ def test_the_table_names_the_stock_tensors() -> None:
         "DenseNet121": (1, 1, 1024),
         "VGG16": (1, 1, 4096),
     }
-
-
-def opened(folder: Path, content: bytes) -> Graph:
-    path = folder / f"{len(list(folder.iterdir()))}.onnx"
-    path.write_bytes(content)
-    return Graph(path, CPU)
-
-
-@pytest.mark.parametrize("channels_first", [False, True])
-@pytest.mark.parametrize("batch", ["N", 1, 2])
-def test_weights_in_either_order_and_of_any_batch_are_fed(
-    tmp_path: Path, channels_first: bool, batch: object
-) -> None:
-    stage = FeaturizerStage.of(
-        RESNET, opened(tmp_path, featurizer_graph(channels_first=channels_first, batch=batch))
-    )
-    images = np.zeros((4, 224, 224, 3), np.float32)
-    images[..., 1] = [[[1]], [[2]], [[3]], [[4]]]
-    assert stage.run(stage.arranged(images))["features"][:, 0, 0, :3].tolist() == [
-        [0, at, 0] for at in (1, 2, 3, 4)
-    ]
-
-
-@pytest.mark.parametrize(
-    "shape", [["N", 2048], ["N", 1, 1, 2048], ["N", 2048, 1, 1], ["N", "M"], [None, None, 8]]
-)
-def test_features_are_given_to_a_classifier_in_its_form(tmp_path: Path, shape: list[Any]) -> None:
-    stage = FeaturizerStage.of(RESNET, opened(tmp_path, featurizer_graph()))
-    identity = graph([helper.make_node("Identity", ["x"], ["y"])], ("x", shape), [("y", shape)])
-    seen = TensorSpec("features", np.dtype(np.float32), (1, 1, 1, 2048))
-    classifier = ClassifierStage.of(opened(tmp_path, identity), stage, seen)
-    features = np.arange(2 * 2048, dtype=np.float32).reshape(2, 1, 1, 2048)
-    given_on = classifier.run(features)["y"]
-    assert len(given_on.shape) == len(shape)
-    np.testing.assert_array_equal(given_on.ravel(), features.ravel())
-
-
-def test_no_classifier_follows_a_network_that_gives_boxes(tmp_path: Path) -> None:
-    stage = FeaturizerStage.of(FEATURIZERS["SSDVGG"], opened(tmp_path, featurizer_graph(side=300)))
-    seen = TensorSpec("features", np.dtype(np.float32), (1, 2048))
-    with pytest.raises(ModelLoadError, match="no classifier follows SSDVGG"):
-        ClassifierStage.of(opened(tmp_path, classifier_graph()), stage, seen)
 
 
 def spec(name: str, kind: str = "f4") -> TensorSpec:
@@ -243,7 +227,7 @@ def test_a_device_must_be_open_to_the_process(tmp_path: Path) -> None:
 
 
 def test_decoding_leaves_the_interpreter_to_others() -> None:
-    decoder = ImageDecoder(RESNET, ImageLimits(bytes=50_000_000, pixels=50_000_000))
+    decoder = ImageDecoder(RESNET, ImageLimits(bytes=50_000_000, pixels=50_000_000), RequestLimits())
     noise = np.random.default_rng(1).integers(0, 255, (4000, 4000, 3), np.uint8)
     target = io.BytesIO()
     Image.fromarray(noise).save(target, "JPEG", quality=90)

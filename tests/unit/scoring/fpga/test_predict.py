@@ -1,5 +1,6 @@
 """Predictions by a real client: what is answered, and under which names."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from fpga_pipelines import (
     PipelineServer,
     array_of,
+    boxes_graph,
     classifier_graph,
     featurizer_graph,
     floats,
@@ -22,6 +24,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
+from berth_scoring.fpga.featurizers import FEATURIZERS
 from berth_scoring.fpga.wire import prediction_service_pb2 as serving
 from berth_scoring.fpga.wire import tensor_pb2 as wire
 
@@ -312,6 +315,35 @@ def test_without_a_classifier_the_stock_network_answers_under_its_names(tmp_path
         in_graph = client.predict(request(strings(jpeg()), "Placeholder:0")).outputs
         assert (list(by_alias), list(in_graph)) == (["output_alias"], [STOCK])
         assert array_of(by_alias["output_alias"]).tolist() == array_of(in_graph[STOCK]).tolist()
+
+
+def test_features_are_not_called_what_the_stock_network_makes_of_them(tmp_path: Any) -> None:
+    with pipeline_server(tmp_path, weights=featurizer_graph()) as server:
+        client = server.client()
+        by_alias = client.predict(request(strings(jpeg()))).outputs
+        in_graph = client.predict(request(strings(jpeg()), "Placeholder:0")).outputs
+        assert (list(by_alias), list(in_graph)) == (["output_alias"], ["features"])
+        assert array_of(by_alias["output_alias"]).shape == (1, 1, 1, 2048)
+        asked = request(strings(jpeg()), output_filter=[STOCK])
+        assert "not found in signature" in refused(lambda: client.predict(asked))[1]
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_boxes_are_many_tensors_under_the_names_of_the_stock_network(tmp_path: Any, renamed: bool) -> None:
+    names = FEATURIZERS["SSDVGG"].outputs
+    weights = boxes_graph([f"out{at}" for at in range(len(names))] if renamed else names)
+    with pipeline_server(tmp_path, weights=weights, pipeline={"featurizer": "SSDVGG"}) as server:
+        client = server.client()
+        shapes = {name: (1, at + 1, 3) for at, name in enumerate(names)}
+        for name in ("images", "Placeholder:0", "brainwave_ssd_vgg_1_Version_0.1_input_1:0"):
+            outputs = client.predict(request(strings(jpeg(RED)), name)).outputs
+            assert {each: array_of(outputs[each]).shape for each in outputs} == shapes
+        chosen = client.predict(request(strings(jpeg(RED)), output_filter=[names[3]])).outputs
+        assert list(chosen) == [names[3]]
+        means = np.array([255, 0, 0]) - FEATURIZERS["SSDVGG"].means
+        np.testing.assert_allclose(array_of(chosen[names[3]]), np.tile(means, (1, 4, 1)), atol=2)
+        answer = server.http("POST", "/score", jpeg(RED), **{"Content-Type": "image/jpeg"})[2]
+        assert {each: np.shape(values) for each, values in json.loads(answer).items()} == shapes
 
 
 def test_tensors_may_be_called_otherwise(tmp_path: Any) -> None:

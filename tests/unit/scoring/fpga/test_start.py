@@ -77,8 +77,17 @@ def unknown_operator() -> bytes:
         pytest.param({"weights": unknown_operator()}, ["ModelLoadFailed", "Convolve"], id="unknown operator"),
         pytest.param(
             {"pipeline": {"provider": "VitisAIExecutionProvider"}},
-            ["ModelLoadFailed", "this image has no VitisAIExecutionProvider; it has", "CPUExecutionProvider"],
+            [
+                "DeviceUnavailable",
+                "this image has no VitisAIExecutionProvider; it has",
+                "CPUExecutionProvider",
+            ],
             id="provider that is not there",
+        ),
+        pytest.param(
+            {"environment": {"BERTH_EXECUTION_PROVIDER": "VitisAIExecutionProvider"}},
+            ["DeviceUnavailable", "this image has no VitisAIExecutionProvider"],
+            id="provider of the image that is not there",
         ),
         pytest.param(
             {"pipeline": {"featurizer": "AlexNet"}},
@@ -89,6 +98,11 @@ def unknown_operator() -> bytes:
             {"pipeline": {"devices": ["/dev/no-such-device*"]}},
             ["DeviceUnavailable", "no device at /dev/no-such-device*"],
             id="no device",
+        ),
+        pytest.param(
+            {"environment": {"BERTH_DEVICES": "/dev/null /dev/no-such-device*"}},
+            ["DeviceUnavailable", "no device at /dev/no-such-device*"],
+            id="no device of the image",
         ),
     ],
 )
@@ -162,6 +176,30 @@ def test_a_replica_dies_with_its_device(tmp_path: Path) -> None:
         assert (status, str(device) in body.decode()) == (503, True)
         assert eventually(lambda: health(server) == health_pb2.HealthCheckResponse.NOT_SERVING)
         assert b'berth_scoring_device_up{device="cpu"} 0.0' in server.http("GET", "/metrics")[2]
+
+
+def test_an_image_names_its_provider_and_its_devices(tmp_path: Path) -> None:
+    devices = [tmp_path / "acl0", tmp_path / "xclmgmt"]
+    for device in devices:
+        device.touch()
+    environment = {
+        "BERTH_EXECUTION_PROVIDER": "AzureExecutionProvider",  # the one beside the CPU's that needs no device
+        "BERTH_DEVICES": f"{tmp_path}/acl* {tmp_path}/xclmgmt",
+    }
+    with pipeline_server(tmp_path, environment=environment) as server:
+        assert server.client().call(ONE)[1]["berth-execution-provider"] == "AzureExecutionProvider"
+        devices[1].unlink()
+        server.wait("/livez", 503)
+
+
+def test_the_provider_and_the_devices_of_the_target_go_before_those_of_the_image(tmp_path: Path) -> None:
+    environment = {
+        "BERTH_EXECUTION_PROVIDER": "VitisAIExecutionProvider",
+        "BERTH_DEVICES": "/dev/no-such-device*",
+    }
+    options = {"provider": "CPUExecutionProvider", "devices": ["/dev/null"]}
+    with pipeline_server(tmp_path, pipeline=options, environment=environment) as server:
+        assert server.client().call(ONE)[1]["berth-device"] == "cpu"
 
 
 def fragile_graph() -> bytes:

@@ -9,7 +9,9 @@ from typing import Any
 import grpc
 import pytest
 
+from berth_scoring.config import RequestLimits
 from berth_scoring.fpga.calls import Uploads
+from berth_scoring.fpga.errors import Rejected
 from berth_scoring.fpga.featurizers import FEATURIZERS
 from berth_scoring.fpga.images import DECODED_AT_ONCE, ImageDecoder, ImageLimits
 from berth_scoring.fpga.tuning import tune_process
@@ -103,9 +105,32 @@ def test_a_call_without_a_message_is_refused() -> None:
     assert call.aborted == grpc.StatusCode.UNIMPLEMENTED
 
 
+def test_who_finds_no_place_to_decode_in_time_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = RequestLimits(max_queue_wait_milliseconds=10)
+    decoder = ImageDecoder(FEATURIZERS["ResNet50"], ImageLimits(bytes=10, pixels=10), limits)
+    release, begun = threading.Event(), threading.Barrier(DECODED_AT_ONCE + 1, timeout=10)
+
+    def decoded(_data: bytes, _place: str) -> Any:
+        begun.wait()
+        release.wait(10)
+        raise KeyError
+
+    monkeypatch.setattr(decoder, "_decoded", decoded)
+    workers = Workers(DECODED_AT_ONCE)
+    held = [workers.submit(decoder.decode, [b""], "images") for _ in range(DECODED_AT_ONCE)]
+    begun.wait()
+    with pytest.raises(Rejected, match=r"being decoded: no free place within 10 ms \(maxQueue") as caught:
+        decoder.decode([b""], "images")
+    assert caught.value.status == grpc.StatusCode.UNAVAILABLE
+    release.set()
+    for each in held:
+        with pytest.raises(KeyError):
+            each.result(10)
+
+
 def test_only_some_images_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     at_once, most, lock = 0, 0, threading.Lock()
-    decoder = ImageDecoder(FEATURIZERS["ResNet50"], ImageLimits(bytes=10, pixels=10))
+    decoder = ImageDecoder(FEATURIZERS["ResNet50"], ImageLimits(bytes=10, pixels=10), RequestLimits())
 
     def decoded(_data: bytes, _place: str) -> Any:
         nonlocal at_once, most
