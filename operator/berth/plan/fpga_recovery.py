@@ -16,7 +16,7 @@ from berth.plan.resources import PODS
 from berth.plan.steps import Remove
 
 _RESTARTS = 3
-"""In a new Pod the third comes half a minute after the first: what only blinks has come back by then."""
+"""The kubelet waits before the third, 20 s after the end: what only blinks has come back by then."""
 
 Json = Mapping[str, Any]
 
