@@ -12,6 +12,7 @@ from api_requests import ApiServer
 from deployments import MODEL
 from device_pool import Pool, served
 from fpga_deployments import STOCK
+from kubelet_pods import crash_loop
 from operator_process import Kubelet, Process, User, condition, is_ready, is_stalled, operator
 
 from berth.core.keys import Key
@@ -29,6 +30,14 @@ from berth_sandbox.cluster.control_plane import ControlPlane
 
 SETTLED_SECONDS = 1.5
 BURST = 12
+NONE_SERVES = {
+    "replicas": 1,
+    "updatedReplicas": 1,
+    "availableReplicas": 0,
+    "readyReplicas": 0,
+    "conditions": [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}],
+}
+"""What a Deployment says of which a replica did serve."""
 
 Object = dict[str, Any]
 
@@ -241,6 +250,78 @@ async def test_a_surge_onto_a_device_that_somebody_got_first_is_taken_back(
     await pool.hold("thief")
     await pool.hold("successor", on=None)
     await user.until(lambda there: rolling(there)["maxSurge"] == 0, DEPLOYMENTS)
+
+
+async def test_a_pod_on_a_dead_device_ends_gently_once_another_one_is_free_and_no_other_pod_does(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    kubelet.counts["iris"] = NONE_SERVES
+    await pool.node("a", 1)
+    await user.apply(served(pool))
+    await failing_pod(user, pool, "iris-6d5f-a", owner="iris-6d5f")
+    await failing_pod(user, pool, "mine", owner="mine", devices=0)
+    told = await user.until(has("Ready", "DeviceUnavailable"))
+    assert condition(told, "Ready")["message"] == "no device at /dev/fpga/*/device"
+    assert await endings(user) == {"iris-6d5f-a": None, "mine": None}
+    await pool.offer(f"{user.namespace}-a", 1, broken=1)
+    ended = await user.until(lambda there: "deletionTimestamp" in there["metadata"], PODS, "iris-6d5f-a")
+    grace = ended["spec"]["terminationGracePeriodSeconds"]
+    assert grace > 30
+    assert await endings(user) == {"iris-6d5f-a": grace, "mine": None}
+    words = f"Pod iris-6d5f-a on node {user.namespace}-a is replaced, since another device {pool.resource} is"
+    await asyncio.sleep(SETTLED_SECONDS)
+    assert [note.startswith(words) for reason, note in await user.events() if reason == "PodReplaced"] == [
+        True
+    ]
+
+
+async def test_while_changes_wait_no_pod_ends(
+    user: User, pool: Pool, kubelet: Kubelet, berth: Process
+) -> None:
+    kubelet.counts["iris"] = NONE_SERVES
+    await pool.node("a", 2)
+    await user.apply(served(pool))
+    await user.until(has("Ready", "RollingOut"))
+    await user.apply(served(pool, suspend=True))
+    await user.until(has("Suspended", "Suspended"))
+    await failing_pod(user, pool, "iris-6d5f-a", owner="iris-6d5f")
+    await user.apply(served(pool, suspend=True), annotations={"reconcile.berth.dev/requestedAt": "now"})
+    await user.until(lambda there: there["status"].get("lastHandledReconcileAt") == "now")
+    await asyncio.sleep(SETTLED_SECONDS)
+    assert await endings(user) == {"iris-6d5f-a": None}
+    await user.apply(served(pool))
+    await user.until(lambda there: "deletionTimestamp" in there["metadata"], PODS, "iris-6d5f-a")
+
+
+async def failing_pod(user: User, pool: Pool, name: str, *, owner: str, devices: int = 1) -> None:
+    """Make a Pod of the present template on node `a`, whose container ends for its device again and again."""
+    deployment = await user.until(lambda there: True, DEPLOYMENTS)
+    template = deployment["spec"]["template"]
+    labels = template["metadata"]["labels"] | {"pod-template-hash": "6d5f"}
+    controller = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner}
+    metadata = template["metadata"] | {
+        "name": name,
+        "namespace": user.namespace,
+        "labels": labels,
+        "ownerReferences": [controller | {"controller": True}],
+    }
+    (container,) = template["spec"]["containers"]
+    limits = {pool.resource: str(devices)}
+    containers = [container | {"resources": {"limits": limits}}]
+    spec = template["spec"] | {"containers": containers, "nodeName": f"{user.namespace}-a"}
+    await user.client.create(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    failed = crash_loop(3, "DeviceUnavailable: no device at /dev/fpga/*/device")
+    seen = {"name": "scoring", "image": "it", "imageID": "", "ready": False, **failed}
+    ended = {"startedAt": "2026-11-01T12:00:00Z", "finishedAt": "2026-11-01T12:00:09Z"}
+    seen["lastState"]["terminated"] |= ended
+    status = {"phase": "Running", "containerStatuses": [seen]}
+    await user.client.merge_patch(PODS, Key(user.namespace, f"{name}/status"), {"status": status})
+
+
+async def endings(user: User) -> dict[str, int | None]:
+    """Say of each Pod with which grace period it ends."""
+    there = (await user.client.list(PODS, user.namespace)).items
+    return {each["metadata"]["name"]: each["metadata"].get("deletionGracePeriodSeconds") for each in there}
 
 
 async def test_pods_follow_the_compute_target(

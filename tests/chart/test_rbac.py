@@ -17,7 +17,7 @@ NEEDED = {
     ("autoscaling", "horizontalpodautoscalers"): OWNED,
     ("policy", "poddisruptionbudgets"): OWNED,
     ("", "secrets"): OWNED,
-    ("", "pods"): {"list"},
+    ("", "pods"): {"list", "delete"},
     ("", "events"): {"list"},
     ("events.k8s.io", "events"): {"create", "patch"},
 }
@@ -29,7 +29,7 @@ OF_THE_CLUSTER = {
     ("berth.dev", "computetargets/status"): {"patch"},
     ("", "namespaces"): {"get"},
     ("", "nodes"): {"list", "watch"},
-    ("", "pods"): {"list", "watch"},
+    ("", "pods"): {"list", "watch", "delete"},
     ("scheduling.k8s.io", "priorityclasses"): {"get"},
     ("resource.k8s.io", "resourceclaimtemplates"): {"get", "create", "patch"},
     ("resource.k8s.io", "deviceclasses"): {"list", "watch"},

@@ -146,6 +146,27 @@ def test_a_device_that_dies_under_load_is_told_and_serves_again_once_mended(serv
         client.scores(strings(jpeg(GREEN)))
 
 
+def test_a_replica_whose_device_stays_dead_moves_to_the_other_one(serving: Access) -> None:
+    patch(serving, {"scaling": {"replicas": 1}})
+    eventually(lambda: is_ready(serving) and len(pods(serving)) == 1, lambda: status(serving))
+    (stuck,) = pods(serving)
+    dead = device_of(serving, stuck)
+    (other,) = set(POOL.devices) - {dead}
+    POOL.fail(serving, dead)
+    try:
+        eventually(lambda: unready(serving, "DeviceUnavailable"), lambda: status(serving))
+        eventually(lambda: is_ready(serving), lambda: status(serving))
+        (moved,) = pods(serving)
+        assert moved != stuck
+        assert device_of(serving, moved) == other
+        (told,) = (each for each in events(serving) if each["reason"] == "PodReplaced")
+        assert f"Pod {stuck} on node {node(serving)}" in told["note"]
+        with predicting(serving, f"service/{NAME}") as client:
+            client.scores(strings(jpeg(GREEN)))
+    finally:
+        POOL.mend(serving, dead)
+
+
 @contextmanager
 def failing(access: Access, device: str, after: list[str]) -> Iterator[None]:
     """Let a device die once calls were answered, and mend it at the end of the block."""
@@ -286,6 +307,11 @@ def _condition(said: Object, kind: str) -> Object:
 
 def counts(**numbers: int) -> Object:
     return {"resourceName": POOL.resource, **numbers}
+
+
+def events(access: Access) -> list[Object]:
+    found: list[Object] = get(access, "events.events.k8s.io")["items"]
+    return found
 
 
 def pods(access: Access) -> set[str]:

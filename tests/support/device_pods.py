@@ -9,14 +9,18 @@ RESOURCE = "fpga.example.com/arria10"
 Object = dict[str, Any]
 
 
-def node(name: str = "a", devices: int | None = 2, *, ready: bool = True, **more: Any) -> Object:
+def node(
+    name: str = "a", devices: int | None = 2, *, ready: bool = True, broken: int = 0, **more: Any
+) -> Object:
     """Give a node that offers devices; `more` are labels, taints and whether it is unschedulable."""
     offers = {} if devices is None else {RESOURCE: str(devices)}
+    there = {} if devices is None else {RESOURCE: str(devices + broken)}
     return {
         "metadata": {"name": name, "labels": more.pop("labels", {})},
         "spec": more,
         "status": {
             "allocatable": {"cpu": "2", "memory": "4Gi"} | offers,
+            "capacity": {"cpu": "4", "memory": "8Gi"} | there,
             "conditions": [{"type": "Ready", "status": str(ready)}],
         },
     }

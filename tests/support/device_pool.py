@@ -49,11 +49,12 @@ class Pool:
         await self.user.client.merge_patch(NODES, Key("", name), {"spec": {"taints": None}})
         await self.offer(name, devices)
 
-    async def offer(self, name: str, devices: int | None) -> None:
+    async def offer(self, name: str, devices: int | None, *, broken: int = 0) -> None:
         """Say what a kubelet would say."""
         counts = {"cpu": "2", **({} if devices is None else {self.resource: str(devices)})}
+        there = {"cpu": "2", **({} if devices is None else {self.resource: str(devices + broken)})}
         ready = {"type": "Ready", "status": "True"}
-        status = {"capacity": counts, "allocatable": counts, "conditions": [ready]}
+        status = {"capacity": there, "allocatable": counts, "conditions": [ready]}
         await self.user.client.merge_patch(NODES, Key("", f"{name}/status"), {"status": status})
 
     async def hold(self, name: str, devices: int = 1, *, on: str | None = "a") -> None:

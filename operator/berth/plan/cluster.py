@@ -45,6 +45,8 @@ class Observation:
     children: Children
     cause: Cause | None = None
     """Why Pods do not run, where the rollout is not complete."""
+    pods: Sequence[Mapping[str, Any]] = ()
+    """The Pods of the current spec, where the rollout is not complete."""
     fetched: Fetched | None = None
     golden: Golden | None = None
     """None while the golden request has not been answered."""

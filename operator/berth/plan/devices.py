@@ -28,6 +28,8 @@ class Node:
     takes_pods: bool
     offers: Counts
     """Healthy devices, by resource; 0 where the plugin is away."""
+    broken: Counts = field(default_factory=dict)
+    """Devices of which the plugin says that they are not healthy, by resource."""
 
     def is_usable(self, tolerations: Tolerations) -> bool:
         """Tell whether the scheduler would put a Pod here."""
@@ -83,10 +85,16 @@ class Room:
     """Nodes that offer the resource but take no Pod: not ready, cordoned, or with a taint."""
     nodes_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Nodes by holder."""
+    relieving: tuple[str, ...] = ()
+    """Nodes with broken devices that have a healthy one for a Pod which leaves such."""
 
     def replicas(self, devices: int) -> int:
         """Return how many more replicas there is room for, with so many devices each on one node."""
         return sum(free // devices for free in self.free_by_node)
+
+    def replicas_without(self, node: str, devices: int) -> int:
+        """Return the same for once a Pod has ended that is on broken devices of a node."""
+        return self.replicas(devices) + (node in self.relieving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +114,17 @@ def read_node(raw: Json) -> Node:
     """Read what the API server tells of a node."""
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
     ready = (each for each in status.get("conditions", ()) if each["type"] == "Ready")
+    there, offers = _extended(status.get("capacity", {})), _extended(status.get("allocatable", {}))
     return Node(
         name=metadata["name"],
         labels=metadata.get("labels", {}),
         taints=spec.get("taints", ()),
         is_ready=any(each["status"] == "True" for each in ready),
         takes_pods=not spec.get("unschedulable", False),
-        offers=_extended(status.get("allocatable", {})),
+        offers=offers,
+        broken={
+            name: count - offers[name] for name, count in there.items() if count > offers.get(name, count)
+        },
     )
 
 
@@ -189,6 +201,11 @@ def count(
         free_by_node=tuple(free),
         closed=tuple(node.name for node in pool if node.offers[resource] and node not in usable),
         nodes_of=_nodes_of(on_pool),
+        relieving=tuple(
+            node.name
+            for node in usable
+            if node.broken.get(resource) and node.offers[resource] >= taken.get(node.name, 0)
+        ),
     )
 
 

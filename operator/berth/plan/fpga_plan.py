@@ -14,6 +14,7 @@ from berth.plan.children import SERVING, Desired, ScoringImage, kept_image, serv
 from berth.plan.cluster import Observation, Plan
 from berth.plan.devices import Room, Uncounted
 from berth.plan.fpga_placement import FpgaSubject, claim_template
+from berth.plan.fpga_recovery import Replacement, replacement
 from berth.plan.report import Draft, condition, is_ready
 from berth.plan.resources import CLAIM_TEMPLATES, DEPLOYMENTS
 from berth.plan.rollout import read_rollout
@@ -73,13 +74,26 @@ def plan(seen: FpgaObservation, image: ScoringImage, now: datetime) -> Plan:
     waits_for_devices = observation.cause is None or observation.cause.reason is Reason.UNSCHEDULABLE
     if lacking is not None and waits_for_devices:
         observation = replace(observation, cause=lacking)
+    replaced = _replacement(seen)
+    if replaced is not None:
+        observation = replace(observation, cause=Cause(Reason.DEVICE_UNAVAILABLE, replaced.told))
     found = cluster.plan(subject, observation, image, now)
     found = replace(found, steps=[*_claims(subject, found.steps), *found.steps])
+    if replaced is not None:
+        found = replace(found, steps=[*found.steps, replaced.step], events=[*found.events, replaced.event])
     if found.draft is None:
         return found
     told = (_naming_runtime(each, seen.runtime) for each in found.draft.conditions)
     conditions = (*told, _devices_available(seen, lacking))
     return replace(found, draft=Draft(conditions, _fields(seen, found.draft.fields)))
+
+
+def _replacement(seen: FpgaObservation) -> Replacement | None:
+    """Choose a Pod to replace: of a spec that has served, since another one may fail on every device."""
+    deployment = own(seen.subject, seen.cluster.children).get(DEPLOYMENTS)
+    if not read_rollout(deployment).has_served:
+        return None
+    return replacement(seen.subject, seen.cluster.pods, seen.room)
 
 
 def known_runtime(subject: FpgaSubject) -> Runtime | None:

@@ -17,6 +17,8 @@ class Rollout:
     current: int
     available: int
     ready: int
+    has_served: bool
+    """Whether the newest template has once been available as often as was wanted."""
     deadline_exceeded: bool
     blocked: Cause | None
 
@@ -35,7 +37,14 @@ class Rollout:
 
 
 NOTHING = Rollout(
-    observed=False, replicas=0, current=0, available=0, ready=0, deadline_exceeded=False, blocked=None
+    observed=False,
+    replicas=0,
+    current=0,
+    available=0,
+    ready=0,
+    has_served=False,
+    deadline_exceeded=False,
+    blocked=None,
 )
 
 
@@ -52,6 +61,7 @@ def read_rollout(deployment: Mapping[str, Any] | None) -> Rollout:
         current=status.get("updatedReplicas", 0),
         available=status.get("availableReplicas", 0),
         ready=status.get("readyReplicas", 0),
+        has_served=progressing.get("reason") == "NewReplicaSetAvailable",
         deadline_exceeded=progressing.get("reason") == "ProgressDeadlineExceeded",
         blocked=_replica_failure(conditions.get("ReplicaFailure")),
     )

@@ -94,7 +94,7 @@ class AksTarget:
             return seen
         pods = await self._pods(subject, ours[DEPLOYMENTS])
         cause = None if serving else first_cause(pods) or await self._cause_from_events(subject, pods)
-        return replace(seen, cause=cause, fetched=fetched(pods))
+        return replace(seen, cause=cause, pods=() if serving else pods, fetched=fetched(pods))
 
     def plan(self, subject: Subject, observation: Observation, now: datetime) -> Plan:
         """Decide on steps and status."""
@@ -223,8 +223,9 @@ class AksTarget:
         try:
             await self._api.delete(resource, key, uid=uid)
         except Gone:
-            if (known := self._stores[resource].get(key)) is not None:
-                self._stores[resource].delete(key, uid, known.resource_version)
+            store = self._stores.get(resource)
+            if store is not None and (known := store.get(key)) is not None:
+                store.delete(key, uid, known.resource_version)
 
     def _learn(self, resource: Resource, raw: Object) -> None:
         if resource in self._stores:

@@ -106,14 +106,16 @@ async def test_the_metrics_of_the_operator_are_told() -> None:
     assert told_metrics("install.md") == collected(metrics.registry)
 
 
-def test_the_rights_of_the_operator_are_told() -> None:
+@pytest.mark.parametrize(("template", "table"), [("berth.rules", 0), ("berth.clusterRules", 1)])
+def test_the_rights_of_the_operator_are_told(template: str, table: int) -> None:
     helpers = (ROOT / "charts" / "berth" / "templates" / "_helpers.tpl").read_text()
-    rules = yaml.safe_load(re.findall(r'define "berth.rules" -}}\n(.*?){{- end }}', helpers, re.DOTALL)[0])
-    granted = {(resource, ", ".join(rule["verbs"])) for rule in rules for resource in rule["resources"]}
-    table = (
-        (ROOT / "docs" / "install.md").read_text().partition("| Resource | Verbs |")[2].partition("\n\n")[0]
+    rules = yaml.safe_load(
+        re.findall(rf'define "{template}" -}}}}\n(.*?){{{{- end }}}}', helpers, re.DOTALL)[0]
     )
-    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    granted = {(resource, ", ".join(rule["verbs"])) for rule in rules for resource in rule["resources"]}
+    tables = (ROOT / "docs" / "install.md").read_text().split("| Resource | Verbs |")[1:]
+    lines = tables[table].partition("\n\n")[0].splitlines()
+    rows = [line.split("|")[1:3] for line in lines if line.startswith("| `")]
     told = {
         (resource, verbs.strip())
         for resources, verbs in rows
