@@ -17,7 +17,7 @@ NEEDED = {
     ("autoscaling", "horizontalpodautoscalers"): OWNED,
     ("policy", "poddisruptionbudgets"): OWNED,
     ("", "secrets"): OWNED,
-    ("", "pods"): {"list", "delete"},
+    ("", "pods"): {"list"},
     ("", "events"): {"list"},
     ("events.k8s.io", "events"): {"create", "patch"},
 }

@@ -87,10 +87,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [pods, events]
   verbs: [list]
-# A pod of its own on a dead device, while another one is free: the kubelet would start it there for ever.
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -119,6 +115,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [nodes, pods]
   verbs: [list, watch]
+# A pod of its own on a dead device, while another one is free: the kubelet would start it there for ever.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [delete]
 - apiGroups: [scheduling.k8s.io]
   resources: [priorityclasses]
   verbs: [get]

@@ -88,14 +88,6 @@ def plan(seen: FpgaObservation, image: ScoringImage, now: datetime) -> Plan:
     return replace(found, draft=Draft(conditions, _fields(seen, found.draft.fields)))
 
 
-def _replacement(seen: FpgaObservation) -> Replacement | None:
-    """Choose a Pod to replace: of a spec that has served, since another one may fail on every device."""
-    deployment = own(seen.subject, seen.cluster.children).get(DEPLOYMENTS)
-    if not read_rollout(deployment).has_served:
-        return None
-    return replacement(seen.subject, seen.cluster.pods, seen.room)
-
-
 def known_runtime(subject: FpgaSubject) -> Runtime | None:
     """Return what the stored status says that the current spec runs on."""
     known = subject.status.fpga
@@ -165,6 +157,14 @@ def scaling_of(events: Iterable[Mapping[str, Any]]) -> Scaling | None:
         return None
     newest = max(said, key=lambda each: each.get("lastTimestamp") or each.get("eventTime") or "")
     return Scaling(newest["reason"] == "NotTriggerScaleUp", newest.get("message", ""))
+
+
+def _replacement(seen: FpgaObservation) -> Replacement | None:
+    """Choose a Pod to replace: of a spec that has served, since another one may fail on every device."""
+    deployment = own(seen.subject, seen.cluster.children).get(DEPLOYMENTS)
+    if not read_rollout(deployment).has_served:
+        return None
+    return replacement(seen.subject, seen.cluster.pods, seen.room)
 
 
 def _claims(subject: FpgaSubject, found: Sequence[Step]) -> Iterator[Step]:
