@@ -97,8 +97,8 @@ class Operator:
         self._elector = Elector(api, Key(settings.operator_namespace, settings.lease_name), settings.pod_name)
         clients = Clients(self._metrics.azure)
         closing.push_async_callback(clients.close)
-        golden = GoldenRequests(api, endpoints.post, self._queue.add)
-        probes = Probes(endpoints.is_ready, self._queue.add)
+        self._golden = GoldenRequests(api, endpoints.post, self._queue.add)
+        self._probes = Probes(endpoints.is_ready, self._queue.add)
         places = Places(
             api,
             self._feed.stores[COMPUTE_TARGETS],
@@ -106,9 +106,9 @@ class Operator:
             settings.operator_namespace,
             is_blind=lambda: self._places_informer.refusal is not None,
         )
-        aci, edge, place_reconciler = self._make_remote(api, clients, places, probes, golden)
+        aci, edge, place_reconciler = self._make_remote(api, clients, places)
         self._runtimes = Runtimes(endpoints.headers, self._queue.add)
-        aks, fpga = self._make_in_cluster(api, places, golden)
+        aks, fpga = self._make_in_cluster(api, places)
         targets: dict[Target, base.Target] = {
             Target.AKS: aks,
             Target.ACI: aci,
@@ -153,7 +153,7 @@ class Operator:
         )
 
     def _make_remote(
-        self, api: Api, clients: Clients, places: Places, probes: Probes, golden: GoldenRequests
+        self, api: Api, clients: Clients, places: Places
     ) -> tuple[AciTarget, IotEdgeTarget, PlaceReconciler]:
         """All see Azure by the same lists."""
         contents = Contents(api, self._settings.operator_namespace, self._feed.stores[SECRETS])
@@ -166,8 +166,8 @@ class Operator:
             listings=listings,
             refusals=refusals,
             image=self._settings.scoring_image,
-            probes=probes,
-            golden=golden,
+            probes=self._probes,
+            golden=self._golden,
             clock=time.monotonic,
         )
         edge, hubs = self._make_edge(api, HubSites(places, clients), contents)
@@ -207,9 +207,7 @@ class Operator:
         )
         return target, HubLook(sites, contents, listings)
 
-    def _make_in_cluster(
-        self, api: Api, places: Places, golden: GoldenRequests
-    ) -> tuple[AksTarget, FpgaTarget]:
+    def _make_in_cluster(self, api: Api, places: Places) -> tuple[AksTarget, FpgaTarget]:
         """Both make the same objects, on nodes of two kinds."""
         image = ScoringImage(self._settings.scoring_image, self._settings.scoring_image_pull_policy)
         aks = AksTarget(
@@ -217,7 +215,7 @@ class Operator:
             stores=self._feed.stores,
             narrow=lambda resource, raw: WATCHED[resource](raw),
             image=image,
-            golden=golden,
+            golden=self._golden,
         )
         fpga = FpgaTarget(
             aks,
@@ -265,6 +263,8 @@ class Operator:
     def _end(self) -> None:
         self._counts.end()
         self._runtimes.end()
+        self._golden.end()
+        self._probes.end()
 
     def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield from (informer.run() for informer in self._informers)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -339,3 +340,15 @@ async def test_the_other_replica_takes_over(
         await served.apply(spec(scaling={"replicas": 2}))
         await served.until(lambda there: there["spec"]["replicas"] == 2, DEPLOYMENTS)
         await served.until_ready()
+
+
+async def test_the_end_waits_for_no_answer_to_a_golden_request(
+    user: User, kubelet: Kubelet, berth: Process
+) -> None:
+    """Kopf waits 5 s for what was begun after it."""
+    golden = {"request": {"body": "{}"}, "expect": {"body": "[0]"}}
+    await user.apply(spec(**OPEN, validation=golden))
+    await user.until(lambda there: condition(there, "Ready").get("reason") == "Validating")
+    began = time.monotonic()
+    assert await berth.stop() == 0
+    assert time.monotonic() - began < 4

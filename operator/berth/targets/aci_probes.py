@@ -68,6 +68,11 @@ class Probes:
             if watch.task:
                 watch.task.cancel()
 
+    def end(self) -> None:
+        """Ask nobody any more."""
+        for key in tuple(self._watches):
+            self.forget(key)
+
     def _begin(self, key: Key, question: Question) -> _Watch:
         watch = self._watches.setdefault(key, {})[question] = _Watch(_now(), _now())
         watch.task = asyncio.create_task(self._watch(key, question, watch))

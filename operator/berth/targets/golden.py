@@ -97,6 +97,10 @@ class GoldenRequests:
         """Ask no more for this ModelDeployment."""
         self._inquiries.forget(key)
 
+    def end(self) -> None:
+        """Ask nobody any more."""
+        self._inquiries.end()
+
     async def _reply(self, question: _Question, subject: Subject, validation: Validation) -> Reply[Golden]:
         outcome = await self._ask(question, subject, validation)
         return Reply(outcome, outcome.status is ConditionStatus.TRUE)

@@ -169,6 +169,18 @@ async def test_who_is_forgotten_is_asked_no_more() -> None:
 
 
 @in_virtual_time
+async def test_at_the_end_nobody_is_asked_any_more() -> None:
+    network = Network()
+    network.is_up |= {URL: True, SILENT: True}
+    await network.probes.answers(IRIS, SILENT)
+    await network.probes.answers(IRIS, URL)
+    network.probes.end()
+    network.asked.clear()
+    await asyncio.sleep(300)
+    assert network.asked.total() == 0
+
+
+@in_virtual_time
 async def test_an_address_that_no_pass_speaks_of_any_more_is_asked_no_more() -> None:
     network = Network()
     network.is_up |= {URL: True, SILENT: True}
